@@ -1,0 +1,145 @@
+"""Child processes that never outlive us unseen.
+
+A child gets its own process group, so that Ctrl-C reaches only the supervisor, who
+then stops everything in order. On Linux the kernel also signals a child whose
+supervisor was killed; elsewhere, and for children that ignore it, the record written
+beside the log lets the next start find and stop what was left behind.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_PR_SET_PDEATHSIG = 1
+# Looked up before any fork: the child may not import or allocate much.
+_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+
+def _die_with(parent: int, death_signal: int) -> Callable[[], None]:
+    def in_child() -> None:
+        if _prctl is not None:
+            _prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+            # The supervisor may have died between the fork and the line above.
+            if os.getppid() != parent:
+                os._exit(1)
+
+    return in_child
+
+
+@dataclass(frozen=True)
+class Account:
+    """An operating-system account that a child runs as."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def spawn(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | str | None = None,
+    account: Account | None = None,
+    death_signal: signal.Signals = signal.SIGTERM,
+) -> subprocess.Popen[bytes]:
+    """Start `command` with its output appended to `log`.
+
+    To be called on a thread that lives as long as the child shall: Linux sends
+    `death_signal` when the thread that forked is gone.
+    """
+    as_account: dict[str, object] = {}
+    if account is not None:
+        as_account = {"user": account.uid, "group": account.gid, "extra_groups": []}
+    with open(log, "ab") as output:
+        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+            [os.fspath(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(env) if env is not None else None,
+            cwd=cwd,
+            process_group=0,
+            # After the change of account, which would clear the setting.
+            preexec_fn=_die_with(os.getpid(), death_signal),  # noqa: PLW1509
+            **as_account,
+        )
+
+
+def stop(
+    process: subprocess.Popen[bytes] | psutil.Process,
+    signals: Sequence[tuple[signal.Signals, float]] = (
+        (signal.SIGTERM, 15.0),
+        (signal.SIGKILL, 5.0),
+    ),
+) -> bool:
+    """Send each signal in turn and wait its seconds; False if it had to be killed."""
+    for number, seconds in signals:
+        try:
+            process.send_signal(number)
+            process.wait(seconds)
+        except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
+            continue
+        except psutil.NoSuchProcess:
+            pass
+        return number is not signal.SIGKILL
+    return False
+
+
+def write_record(path: Path, pid: int) -> None:
+    """Note who `pid` is, so that a later start can tell it from a stranger."""
+    record = {"pid": pid, "created": psutil.Process(pid).create_time()}
+    path.write_text(json.dumps(record))
+
+
+def recorded(path: Path) -> psutil.Process | None:
+    """The still running process that `path` names, or None.
+
+    A process id is used again after a while; the creation time tells them apart.
+    """
+    try:
+        record = json.loads(path.read_text())
+        process = psutil.Process(record["pid"])
+        if abs(process.create_time() - record["created"]) > 0.1:
+            return None
+        return process if process.status() != psutil.STATUS_ZOMBIE else None
+    except (OSError, ValueError, KeyError, psutil.NoSuchProcess):
+        return None
+
+
+def tail(log: Path, lines: int = 12) -> str:
+    """The last lines of a log, for an error message."""
+    try:
+        text = log.read_text(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def wait_until(
+    ready: Callable[[], bool],
+    *,
+    seconds: float,
+    alive: Callable[[], bool] = lambda: True,
+    pause: float = 0.05,
+) -> bool:
+    """Ask `ready` until it says yes; False when time is up or `alive` says no."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if ready():
+            return True
+        if not alive() or time.monotonic() > deadline:
+            return False
+        time.sleep(pause)

@@ -1,0 +1,48 @@
+"""The two database roles, and the database they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+SUPERUSER = "postgres"
+OWNER = "votepyramid_owner"
+APPLICATION = "votepyramid_app"
+ALL = (SUPERUSER, OWNER, APPLICATION)
+DATABASE = "votepyramid"
+
+
+def prepare(db: psycopg.Connection[Any], passwords: Mapping[str, str]) -> None:
+    """Make the owner, the application role and the database; safe to repeat."""
+    for role in (OWNER, APPLICATION):
+        known = db.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
+        if known.fetchone() is None:
+            db.execute(
+                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+                    sql.Identifier(role), sql.Literal(passwords[role])
+                )
+            )
+    known = db.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
+    if known.fetchone() is None:
+        create_database(db, DATABASE)
+
+
+def create_database(
+    db: psycopg.Connection[Any], name: str, template: str = "template0"
+) -> None:
+    """Make database `name`, owned by the owner; the application may connect."""
+    named = sql.Identifier(name)
+    db.execute(
+        sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
+            named, sql.Identifier(OWNER), sql.Identifier(template)
+        )
+    )
+    db.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(named))
+    db.execute(
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+            named, sql.Identifier(APPLICATION)
+        )
+    )
