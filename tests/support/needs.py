@@ -1,0 +1,75 @@
+"""Parts of a machine that only some tests need.
+
+`@needs("postgresql-debian")` skips a test out loud where the part is missing. Under
+CI=true nothing may be missing, so there the test fails instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from votepyramid.stack import binaries
+
+
+@dataclass(frozen=True)
+class Part:
+    """How to tell that a part is here, and how a person gets it."""
+
+    present: Callable[[], bool]
+    install: str
+
+
+def _root() -> bool:
+    return os.geteuid() == 0
+
+
+def _softhsm() -> bool:
+    folders = ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib")
+    return any(
+        found.exists()
+        for folder in folders
+        for found in Path(folder).glob("**/softhsm/libsofthsm2.so")
+    )
+
+
+PARTS = {
+    "postgresql-debian": Part(
+        lambda: binaries.debian() is not None,
+        "a full PostgreSQL (Debian: apt-get install postgresql)",
+    ),
+    "chromium": Part(
+        lambda: shutil.which("chromium") is not None,
+        "Chromium (Debian: apt-get install chromium)",
+    ),
+    "softhsm": Part(_softhsm, "SoftHSM (Debian: apt-get install softhsm2)"),
+    "linux": Part(lambda: Path("/proc/self").exists(), "Linux"),
+    "root": Part(_root, "to be run as root"),
+}
+
+
+def needs(part: str) -> pytest.MarkDecorator:
+    """Mark a test, class or module (`pytestmark`) as needing `part`."""
+    if part not in PARTS:
+        raise KeyError(f"unknown part {part!r}: one of {sorted(PARTS)}")
+    return pytest.mark.needs(part)
+
+
+def wanted_by(item: pytest.Item) -> set[str]:
+    """The parts that one test needs."""
+    return {mark.args[0] for mark in item.iter_markers("needs")}
+
+
+def missing(parts: set[str]) -> list[str]:
+    """Of `parts`, those this machine lacks."""
+    return sorted(part for part in parts if not PARTS[part].present())
+
+
+def in_ci() -> bool:
+    """True where a missing part is a failure."""
+    return os.environ.get("CI") == "true"
