@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,15 @@ def _die_with(parent: int, death_signal: int) -> Callable[[], None]:
                 os._exit(1)
 
     return in_child
+
+
+class Interrupted(Exception):
+    """The supervisor was told to stop while it waited for something."""
+
+
+# Set by the supervisor's signal handler. An exception raised by the handler itself
+# could strike between the start of a child and the note of who it is.
+stop_asked = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -135,9 +145,15 @@ def wait_until(
     alive: Callable[[], bool] = lambda: True,
     pause: float = 0.05,
 ) -> bool:
-    """Ask `ready` until it says yes; False when time is up or `alive` says no."""
+    """Ask `ready` until it says yes; False when time is up or `alive` says no.
+
+    Raises:
+        Interrupted: `stop_asked` was set meanwhile.
+    """
     deadline = time.monotonic() + seconds
     while True:
+        if stop_asked.is_set():
+            raise Interrupted
         if ready():
             return True
         if not alive() or time.monotonic() > deadline:

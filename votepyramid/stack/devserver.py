@@ -8,6 +8,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from votepyramid.stack import children
 from votepyramid.stack.errors import StackError
@@ -97,17 +98,35 @@ class DevServer:
         """True when clients may come: asked of the server's own HTTP door."""
         return all(self._registered(namespace) for namespace in self.namespaces)
 
+    def has_worker(
+        self, task_queue: str, pid: int | None, namespace: str = "default"
+    ) -> bool:
+        """True when process `pid` has polled `task_queue` for workflow tasks.
+
+        The server remembers a poller for minutes after its end, so the process is
+        told by the SDK's default identity, `pid@host`.
+        """
+        found = self._get(f"/api/v1/namespaces/{namespace}/task-queues/{task_queue}")
+        return any(
+            poller.get("identity", "").split("@")[0] == str(pid)
+            for poller in found.get("pollers", [])
+        )
+
     def _registered(self, namespace: str) -> bool:
+        found = self._get(f"/cluster/namespaces/{namespace}/search-attributes")
+        return set(SEARCH_ATTRIBUTES) <= set(found.get("customAttributes", {}))
+
+    def _get(self, path: str) -> dict[str, Any]:
         door = http.client.HTTPConnection(LOOPBACK, self._http_port, timeout=2)
         try:
-            door.request("GET", f"/cluster/namespaces/{namespace}/search-attributes")
+            door.request("GET", path)
             answer = door.getresponse()
-            found = json.load(answer) if answer.status == 200 else {}
+            found: dict[str, Any] = json.load(answer) if answer.status == 200 else {}
+            return found
         except (OSError, ValueError, http.client.HTTPException):
-            return False
+            return {}
         finally:
             door.close()
-        return set(SEARCH_ATTRIBUTES) <= set(found.get("customAttributes", {}))
 
     def _command(self) -> list[str | os.PathLike[str]]:
         command: list[str | os.PathLike[str]] = [

@@ -1,0 +1,75 @@
+"""The `votepyramid` command: a table of rooms, each opened only when asked for.
+
+A voter's `vote` must not wait for the server's libraries to load, so a command's
+module is imported when it runs; the one-line help stands here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+# name: (module:attribute of a click command or group, one line of help)
+COMMANDS = {
+    "up": ("votepyramid.stack.commands:up", "Run the whole stack on this machine."),
+    "reset": ("votepyramid.stack.commands:reset", "Throw the stack's state away."),
+    "db": ("votepyramid.stack.commands:db", "Migrate the database."),
+    "serve": ("votepyramid.web.commands:serve", "Run a web process."),
+    "worker": ("votepyramid.engine.commands:worker", "Run a worker process."),
+    "election": (
+        "votepyramid.elections.commands:election",
+        "Make, open, close and show elections.",
+    ),
+    "roster": (
+        "votepyramid.eligibility.commands:roster",
+        "Import who may vote.",
+    ),
+    "voter": (
+        "votepyramid.eligibility.commands:voter",
+        "Development only: act as a voter's identity provider.",
+    ),
+    "vote": ("votepyramid.client.commands:vote", "Cast a ballot as a voter."),
+    "verify": ("votepyramid.client.commands:verify", "Check a receipt offline."),
+    "replay": (
+        "votepyramid.replay.commands:replay",
+        "Cast a whole election from a cast-vote-record file.",
+    ),
+}
+
+
+class Rooms(click.Group):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from votepyramid.settings import SettingsError
+        from votepyramid.stack.errors import StackError
+
+        try:
+            return super().invoke(ctx)
+        except (SettingsError, StackError) as error:
+            # What a person can mend is a sentence, not a traceback.
+            raise click.ClickException(str(error)) from error
+
+
+@click.command(cls=Rooms)
+@click.version_option(package_name="votepyramid")
+def main() -> None:
+    """A vote capture engine: one-time tokens, sealed ballots, receipts."""

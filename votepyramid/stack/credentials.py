@@ -1,0 +1,47 @@
+"""The key files of a development stack, made once (0600)."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from joserfc.jwk import KeySet, OKPKey
+
+from votepyramid.keys.local import LocalKeyFile
+
+ISSUER = "https://issuer.votepyramid.example"
+AUDIENCE = "votepyramid"
+
+
+def make(folder: Path) -> dict[str, str]:
+    """Make what is missing in `folder`; returns settings by name.
+
+    `kek.json` and `codec.json` are key rings, `dev-issuer.json` is the development
+    issuer's private JWK (Ed25519) and `jwks.json` the key set the web process trusts.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in ("kek.json", "codec.json"):
+        if not (folder / name).exists():
+            LocalKeyFile.create(folder / name)
+    if not (folder / "jwks.json").exists():
+        issuer = OKPKey.generate_key(
+            "Ed25519", {"use": "sig", "alg": "EdDSA"}, private=True, auto_kid=True
+        )
+        _write(folder / "dev-issuer.json", issuer.as_dict(private=True))
+        _write(folder / "jwks.json", KeySet([issuer]).as_dict(private=False))
+    return {
+        "kek_file": str(folder / "kek.json"),
+        "codec_keys_file": str(folder / "codec.json"),
+        "jwt_jwks": str(folder / "jwks.json"),
+        "jwt_issuer": ISSUER,
+        "jwt_audience": AUDIENCE,
+    }
+
+
+def _write(path: Path, document: Any) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        json.dump(document, file)
+        file.write("\n")
