@@ -1,0 +1,137 @@
+"""What the hot path asks of an election: what it is, and whether it takes votes.
+
+Reads only. Making and moving elections is `ceremony.py`; `unlinking.py` ends them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from votepyramid.elections.models import Election
+from votepyramid.errors import Code, Refused
+
+# A handful of elections at a time; a manifest with all its precincts is small.
+_CACHED_MANIFESTS = 64
+
+
+@dataclass(frozen=True)
+class ElectionView:
+    """One election as it stands. Times are aware UTC; `manifest_hash` is m.
+
+    `manifest` is shared by all views of the election in this process: read only.
+    """
+
+    id: str
+    title: str
+    status: str
+    opens_at: datetime
+    closes_at: datetime
+    grace_seconds: int
+    closed_at: datetime | None
+    roster_version: int
+    policy_hash: str
+    authority: str
+    manifest_hash: bytes
+    signed_manifest: str = field(repr=False)
+    manifest: dict[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def ends_at(self) -> datetime:
+        """When claims end: the announced time, or earlier when closed early."""
+        return min(self.closes_at, self.closed_at or self.closes_at)
+
+    @property
+    def grace_ends_at(self) -> datetime:
+        """When the last cast can arrive: the grace time is for casting only."""
+        return self.ends_at + timedelta(seconds=self.grace_seconds)
+
+
+_COLUMNS = (
+    Election.id,
+    Election.title,
+    Election.status,
+    Election.opens_at,
+    Election.closes_at,
+    Election.grace_seconds,
+    Election.closed_at,
+    Election.roster_version,
+    Election.policy_hash,
+    Election.authority,
+    Election.manifest_hash,
+    Election.signed_manifest,
+)
+
+
+def get(connection: Connection, election_id: str) -> ElectionView:
+    """The election as it stands now. Raises Refused(ELECTION_UNKNOWN)."""
+    row = connection.execute(
+        select(*_COLUMNS).where(Election.id == election_id)
+    ).first()
+    if row is None:
+        raise Refused(Code.ELECTION_UNKNOWN)
+    return _view(row)
+
+
+def list_all(connection: Connection) -> list[ElectionView]:
+    """Every election, the newest first."""
+    query = select(*_COLUMNS).order_by(Election.created_at.desc(), Election.id)
+    return [_view(row) for row in connection.execute(query)]
+
+
+def claim_window(view: ElectionView, now: datetime) -> Code | None:
+    """None when claims are taken at `now`, the database's clock; else why not."""
+    if view.status == "created" or now < view.opens_at:
+        return Code.ELECTION_NOT_OPEN
+    if view.status != "open" or now >= view.ends_at:
+        return Code.ELECTION_CLOSED
+    return None
+
+
+def cast_window(view: ElectionView, at: datetime) -> Code | None:
+    """None when a ballot that arrived at `at` is in time; else why not.
+
+    `at` is the arrival by the database's clock, so the answer stays the same
+    however late it is asked, also after the election was closed.
+    """
+    if view.status == "created" or at < view.opens_at:
+        return Code.ELECTION_NOT_OPEN
+    if view.status == "unlinked" or at >= view.grace_ends_at:
+        return Code.ELECTION_CLOSED
+    return None
+
+
+def style_precincts(view: ElectionView, style: str | None) -> frozenset[str] | None:
+    """The precincts whose voters get this style; None when there is no such style."""
+    return _tables(view)[0].get(style or "")
+
+
+def precinct_style(view: ElectionView, precinct: str) -> str | None:
+    """The ballot style of a precinct, or None."""
+    return _tables(view)[1].get(precinct)
+
+
+_Tables = tuple[dict[str, frozenset[str]], dict[str, str]]
+
+
+def _tables(view: ElectionView) -> _Tables:
+    return _read_signed(view.manifest_hash, view.signed_manifest)[1]
+
+
+def _view(row: Row[Any]) -> ElectionView:
+    manifest, _ = _read_signed(row.manifest_hash, row.signed_manifest)
+    return ElectionView(**row._mapping, manifest=manifest)
+
+
+@lru_cache(maxsize=_CACHED_MANIFESTS)
+def _read_signed(_hash: bytes, signed: str) -> tuple[dict[str, Any], _Tables]:
+    """The manifest, and its styles by id and by precinct, parsed once per process."""
+    manifest = json.loads(signed)["manifest"]
+    styles = {s["id"]: frozenset(s["precincts"]) for s in manifest["styles"]}
+    by_precinct = {p: s["id"] for s in manifest["styles"] for p in s["precincts"]}
+    return manifest, (styles, by_precinct)
