@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row, select
 
@@ -40,16 +40,6 @@ class ElectionView:
     manifest_hash: bytes
     signed_manifest: str = field(repr=False)
     manifest: dict[str, Any] = field(repr=False, compare=False)
-
-    @property
-    def ends_at(self) -> datetime:
-        """When claims end: the announced time, or earlier when closed early."""
-        return min(self.closes_at, self.closed_at or self.closes_at)
-
-    @property
-    def grace_ends_at(self) -> datetime:
-        """When the last cast can arrive: the grace time is for casting only."""
-        return self.ends_at + timedelta(seconds=self.grace_seconds)
 
 
 _COLUMNS = (
@@ -84,24 +74,49 @@ def list_all(connection: Connection) -> list[ElectionView]:
     return [_view(row) for row in connection.execute(query)]
 
 
-def claim_window(view: ElectionView, now: datetime) -> Code | None:
+class Standing(Protocol):
+    """What the windows look at: a view, or a row with these columns."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def opens_at(self) -> datetime: ...
+    @property
+    def closes_at(self) -> datetime: ...
+    @property
+    def closed_at(self) -> datetime | None: ...
+    @property
+    def grace_seconds(self) -> int: ...
+
+
+def ends_at(election: Standing) -> datetime:
+    """When claims end: the announced time, or earlier when closed early."""
+    return min(election.closes_at, election.closed_at or election.closes_at)
+
+
+def grace_ends_at(election: Standing) -> datetime:
+    """When the last ballot can arrive: the grace time is for casting only."""
+    return ends_at(election) + timedelta(seconds=election.grace_seconds)
+
+
+def claim_window(election: Standing, now: datetime) -> Code | None:
     """None when claims are taken at `now`, the database's clock; else why not."""
-    if view.status == "created" or now < view.opens_at:
+    if election.status == "created" or now < election.opens_at:
         return Code.ELECTION_NOT_OPEN
-    if view.status != "open" or now >= view.ends_at:
+    if election.status != "open" or now >= ends_at(election):
         return Code.ELECTION_CLOSED
     return None
 
 
-def cast_window(view: ElectionView, at: datetime) -> Code | None:
+def cast_window(election: Standing, at: datetime) -> Code | None:
     """None when a ballot that arrived at `at` is in time; else why not.
 
     `at` is the arrival by the database's clock, so the answer stays the same
     however late it is asked, also after the election was closed.
     """
-    if view.status == "created" or at < view.opens_at:
+    if election.status == "created" or at < election.opens_at:
         return Code.ELECTION_NOT_OPEN
-    if view.status == "unlinked" or at >= view.grace_ends_at:
+    if election.status == "unlinked" or at >= grace_ends_at(election):
         return Code.ELECTION_CLOSED
     return None
 
