@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import re
 import uuid
 from typing import Any, NoReturn
@@ -190,8 +191,11 @@ def _safe_integer(text: str) -> int:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if number in (float("inf"), float("-inf")):
+    if math.isinf(number):
         raise StrictJsonError("a JSON number is too large")
+    if MAX_SAFE_INTEGER < abs(number) < 1e21:
+        # Its canonical form is an integer that would be refused when read again.
+        raise StrictJsonError("a JSON number is 2**53 or more")
     return number
 
 

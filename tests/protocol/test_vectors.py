@@ -1,0 +1,191 @@
+"""The code under test against vectors computed without it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.protocol.support import VECTORS, vectors
+from votepyramid.protocol import (
+    ballot,
+    encoding,
+    identifiers,
+    leaf,
+    manifest,
+    notes,
+    receipt,
+    verify,
+)
+from votepyramid.protocol.suites import SUITES
+
+IDENTIFIERS = pytest.mark.parametrize(
+    "vector", vectors("identifiers.json"), ids=lambda v: v["suite"]
+)
+BALLOTS = pytest.mark.parametrize("vector", vectors("ballots.json"))
+MANIFESTS = pytest.mark.parametrize(
+    "vector", vectors("manifests.json"), ids=lambda v: v["manifest"]["suite"]
+)
+
+
+def test_generator_reproduces_the_files(tmp_path: Path) -> None:
+    script = VECTORS / "generate.py"
+    subprocess.run([sys.executable, script, tmp_path], check=True)
+    made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    kept = {path.name: path.read_bytes() for path in VECTORS.glob("*.json")}
+    assert len(made) == 5
+    assert made == kept
+
+
+def test_generator_is_independent() -> None:
+    tree = ast.parse((VECTORS / "generate.py").read_text())
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or "."]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert imported - set(sys.stdlib_module_names) == {"cryptography"}
+
+
+def test_encodings() -> None:
+    cases = vectors("encoding.json")
+    for case in cases["lp"]:
+        assert encoding.lp(bytes.fromhex(case["data"])).hex() == case["lp"]
+    for case in cases["H"]:
+        parts = [bytes.fromhex(part) for part in case["parts"]]
+        assert encoding.H(*parts).hex() == case["hash"]
+    for case in cases["v8"]:
+        assert str(encoding.v8(bytes.fromhex(case["data"]))) == case["uuid"]
+    for case in cases["b64u"]:
+        assert encoding.b64u(bytes.fromhex(case["data"])) == case["text"]
+        assert encoding.unb64u(case["text"]).hex() == case["data"]
+
+
+def test_text_enters_the_hash_as_utf8() -> None:
+    assert encoding.H("é", b"x") == encoding.H("é".encode(), b"x")
+
+
+@IDENTIFIERS
+def test_identifiers(vector: dict[str, Any]) -> None:
+    e, suite, style = vector["election"], vector["suite"], vector["style"]
+    m = bytes.fromhex(vector["manifest_hash"])
+    kid = identifiers.key_id(suite, bytes.fromhex(vector["public_key"]))
+    assert kid.hex() == vector["key_id"]
+    k_iss = bytes.fromhex(vector["issuance_key"])
+    for token in vector["tokens"]:
+        b = identifiers.bearer(k_iss, e, m, token["voter"], token["counter"])
+        assert str(b) == token["bearer"]
+        assert str(identifiers.token_id(e, m, b)) == token["token_id"]
+        t = identifiers.token_tag(e, m, b)
+        assert t.hex() == token["token_tag"]
+        info = identifiers.ballot_info(e, m, style, suite, kid, t)
+        assert info.hex() == token["info"]
+    ciphertext = bytes.fromhex(vector["ciphertext"])
+    c = identifiers.ciphertext_hash(suite, kid, style, ciphertext)
+    assert c.hex() == vector["ciphertext_hash"]
+
+
+@MANIFESTS
+def test_manifests(vector: dict[str, Any]) -> None:
+    document = vector["manifest"]
+    assert encoding.jcs(document).decode() == vector["canonical"]
+    assert identifiers.manifest_hash(document).hex() == vector["manifest_hash"]
+    assert manifest.manifest_text(document) == vector["text"]
+    key = notes.SigningKey.parse(vectors("notes.json")["keys"][0]["signer"])
+    signed = manifest.sign_manifest(document, key)
+    assert signed["note"] == vector["note"]
+    assert manifest.dump_signed(signed).decode() == vector["file"]
+    loaded = manifest.load_signed(vector["file"].encode())
+    assert manifest.open_manifest(loaded, key.verifier.text()) == document
+
+
+@MANIFESTS
+def test_public_key_of_private_key(vector: dict[str, Any]) -> None:
+    suite = SUITES[vector["manifest"]["suite"]]
+    public = suite.public_of(bytes.fromhex(vector["private_key"]))
+    assert manifest.election_key(vector["manifest"]).public == public
+    suite.check_public(public)
+
+
+@BALLOTS
+def test_ballot_bytes(vector: dict[str, Any]) -> None:
+    document = vectors("manifests.json")[0]["manifest"]
+    checked = ballot.check_selections(document, vector["style"], vector["selections"])
+    encoded = ballot.encode_selections(checked)
+    assert encoded.decode() == vector["encoded"]
+    assert ballot.pad(encoded, 128).hex() == vector["padded"]
+    assert ballot.unpad(bytes.fromhex(vector["padded"])) == encoded
+
+
+@BALLOTS
+def test_sealed_ballot_opens(vector: dict[str, Any]) -> None:
+    opened = ballot.open_ballot(
+        bytes.fromhex(vector["private_key"]),
+        vectors("manifests.json")[0]["manifest"],
+        vector["style"],
+        bytes.fromhex(vector["t"]),
+        bytes.fromhex(vector["payload"]),
+    )
+    assert opened == vector["selections"]
+
+
+@BALLOTS
+def test_leaf_and_receipt(vector: dict[str, Any]) -> None:
+    document = vectors("manifests.json")[0]["manifest"]
+    m = identifiers.manifest_hash(document)
+    key = manifest.election_key(document)
+    payload = bytes.fromhex(vector["payload"])
+    c = identifiers.ciphertext_hash(key.suite.id, key.kid, vector["style"], payload)
+    t = identifiers.token_tag(document["id"], m, uuid.UUID(vector["bearer"]))
+    assert (c.hex(), t.hex()) == (vector["c"], vector["t"])
+    record = leaf.leaf_bytes(c, document["id"], m, t)
+    assert record.decode() == vector["leaf"]
+    assert leaf.parse_leaf(record) == (c, document["id"], m, t)
+    assert leaf.receipt_hash(record) == vector["receipt_hash"]
+    origin, _ = manifest.receipt_key(document)
+    text = receipt.receipt_text(origin, m, leaf.leaf_hash(record))
+    assert text == vector["receipt_text"]
+    box = notes.SigningKey.parse(vectors("notes.json")["keys"][1]["signer"])
+    note = receipt.sign_receipt(box, origin, m, record)
+    assert note == vector["receipt_note"]
+    assert receipt.answer_bytes(record, note).decode() == vector["answer"]
+
+
+@BALLOTS
+def test_answer_verifies(vector: dict[str, Any]) -> None:
+    verified = verify.verify_receipt(
+        vector["answer"].encode(),
+        manifest=vectors("manifests.json")[0]["manifest"],
+        bearer=uuid.UUID(vector["bearer"]),
+        style=vector["style"],
+        payload=bytes.fromhex(vector["payload"]),
+    )
+    assert verified.receipt_hash == vector["receipt_hash"]
+    assert verified.leaf.decode() == vector["leaf"]
+
+
+def test_keys_and_notes() -> None:
+    cases = vectors("notes.json")
+    for case in cases["keys"]:
+        key = notes.SigningKey(case["name"], bytes.fromhex(case["seed"]))
+        assert key.text() == case["signer"]
+        assert key.verifier.text() == case["verifier"]
+        assert key.verifier.key_id.hex() == case["key_id"]
+        assert notes.SigningKey.parse(case["signer"]) == key
+        assert notes.VerifierKey.parse(case["verifier"]) == key.verifier
+    authority = notes.SigningKey.parse(cases["keys"][0]["signer"])
+    for case in cases["notes"]:
+        assert notes.sign(case["text"], authority) == case["note"]
+        opened = notes.open(case["note"], authority.verifier)
+        assert opened == (case["text"], (authority.verifier,))
