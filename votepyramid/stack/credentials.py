@@ -9,9 +9,9 @@ from typing import Any
 
 from joserfc.jwk import KeySet, OKPKey
 
+from votepyramid.eligibility.identity import DEV_ISSUER
 from votepyramid.keys.local import LocalKeyFile
 
-ISSUER = "https://issuer.votepyramid.example"
 AUDIENCE = "votepyramid"
 
 
@@ -35,7 +35,7 @@ def make(folder: Path) -> dict[str, str]:
         "kek_file": str(folder / "kek.json"),
         "codec_keys_file": str(folder / "codec.json"),
         "jwt_jwks": str(folder / "jwks.json"),
-        "jwt_issuer": ISSUER,
+        "jwt_issuer": DEV_ISSUER,
         "jwt_audience": AUDIENCE,
     }
 
