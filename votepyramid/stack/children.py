@@ -64,17 +64,19 @@ def spawn(
     cwd: Path | str | None = None,
     account: Account | None = None,
     death_signal: signal.Signals = signal.SIGTERM,
+    record: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start `command` with its output appended to `log`.
 
     To be called on a thread that lives as long as the child shall: Linux sends
-    `death_signal` when the thread that forked is gone.
+    `death_signal` when the thread that forked is gone. `record` is a file to note the
+    child in, for a later start to find it.
     """
     as_account: dict[str, object] = {}
     if account is not None:
         as_account = {"user": account.uid, "group": account.gid, "extra_groups": []}
     with open(log, "ab") as output:
-        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+        process: subprocess.Popen[bytes] = subprocess.Popen(  # type: ignore[call-overload]
             [os.fspath(part) for part in command],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -86,6 +88,9 @@ def spawn(
             preexec_fn=_die_with(os.getpid(), death_signal),  # noqa: PLW1509
             **as_account,
         )
+    if record is not None:
+        _note(record, process.pid)
+    return process
 
 
 def stop(
@@ -108,10 +113,9 @@ def stop(
     return False
 
 
-def write_record(path: Path, pid: int) -> None:
-    """Note who `pid` is, so that a later start can tell it from a stranger."""
-    record = {"pid": pid, "created": psutil.Process(pid).create_time()}
-    path.write_text(json.dumps(record))
+def _note(record: Path, pid: int) -> None:
+    who = {"pid": pid, "created": psutil.Process(pid).create_time()}
+    record.write_text(json.dumps(who))
 
 
 def recorded(path: Path) -> psutil.Process | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ class DevServer:
         *,
         version: Sequence[int] = (),
         log: Path | None = None,
+        record: Path | None = None,
         port: int | None = None,
         ui_port: int | None = None,
         namespaces: Sequence[str] = (),
@@ -47,6 +49,7 @@ class DevServer:
         self.namespaces = ("default", *namespaces)
         self._cli = cli
         self._extra = list(extra)
+        self._record = record
         self._http_port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -61,7 +64,7 @@ class DevServer:
         self.ui_port = free_port(self.ui_port)
         self._http_port = free_port()
         self._process = children.spawn(
-            self._command(), log=self.log, env=_environment()
+            self._command(), log=self.log, env=_environment(), record=self._record
         )
         if not children.wait_until(
             self.ready, seconds=_START_SECONDS, alive=self.alive
@@ -104,11 +107,11 @@ class DevServer:
         """True when process `pid` has polled `task_queue` for workflow tasks.
 
         The server remembers a poller for minutes after its end, so the process is
-        told by the SDK's default identity, `pid@host`.
+        told by the number in the identity it gave.
         """
         found = self._get(f"/api/v1/namespaces/{namespace}/task-queues/{task_queue}")
         return any(
-            poller.get("identity", "").split("@")[0] == str(pid)
+            str(pid) in re.split(r"\D+", poller.get("identity", ""))
             for poller in found.get("pollers", [])
         )
 

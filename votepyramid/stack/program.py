@@ -30,6 +30,7 @@ class Program:
         log: Path,
         ready: Callable[[], bool],
         cwd: Path | None = None,
+        record: Path | None = None,
         start_seconds: float = 60.0,
         drain_seconds: float = 30.0,
     ) -> None:
@@ -39,6 +40,7 @@ class Program:
         self._env = dict(env)
         self._ready = ready
         self._cwd = cwd
+        self._record = record
         self._start_seconds = start_seconds
         self._drain_seconds = drain_seconds
         self._process: subprocess.Popen[bytes] | None = None
@@ -51,7 +53,11 @@ class Program:
         """
         script = Path(sys.executable).with_name("votepyramid")
         self._process = children.spawn(
-            [script, *self._arguments], log=self.log, env=self._env, cwd=self._cwd
+            [script, *self._arguments],
+            log=self.log,
+            env=self._env,
+            cwd=self._cwd,
+            record=self._record,
         )
         if wait:
             self.wait_ready()
