@@ -124,8 +124,8 @@ def contests(manifest: Manifest, style_id: str) -> list[dict[str, Any]]:
     """The contests of a style, in the order of the style. Raises ManifestError."""
     by_id = {_get(c, "id", str, "contests"): c for c in _list(manifest, "contests")}
     named = _list(style(manifest, style_id), "contests")
-    if missing := [name for name in named if name not in by_id]:
-        raise ManifestError(f"unknown contest {missing[0]!r}", "styles")
+    if any(not isinstance(name, str) or name not in by_id for name in named):
+        raise ManifestError("a style names an unknown contest", "styles")
     return [by_id[name] for name in named]
 
 
@@ -191,6 +191,7 @@ def check_manifest(manifest: Manifest) -> None:
     if type(manifest.get("version")) is not int or manifest["version"] != 1:
         raise ManifestError("a manifest of an unknown version", "version")
     _election(manifest)
+    _digest(manifest)
     key = election_key(manifest)
     try:
         key.suite.check_public(key.public)
@@ -201,6 +202,8 @@ def check_manifest(manifest: Manifest) -> None:
     for index, contest in enumerate(manifest["contests"]):
         _check_contest(contest, f"contests/{index}")
     _unique_ids(_list(manifest, "styles"), "styles")
+    if not manifest["styles"]:
+        raise ManifestError("an election without ballot styles", "styles")
     for index, entry in enumerate(manifest["styles"]):
         _check_style(manifest, entry, f"styles/{index}")
     _check_precincts(manifest)
