@@ -7,7 +7,6 @@ CI=true nothing may be missing, so there the test fails instead.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,25 +28,11 @@ def _root() -> bool:
     return os.geteuid() == 0
 
 
-def _softhsm() -> bool:
-    folders = ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib")
-    return any(
-        found.exists()
-        for folder in folders
-        for found in Path(folder).glob("**/softhsm/libsofthsm2.so")
-    )
-
-
 PARTS = {
     "postgresql-debian": Part(
         lambda: binaries.debian() is not None,
         "a full PostgreSQL (Debian: apt-get install postgresql)",
     ),
-    "chromium": Part(
-        lambda: shutil.which("chromium") is not None,
-        "Chromium (Debian: apt-get install chromium)",
-    ),
-    "softhsm": Part(_softhsm, "SoftHSM (Debian: apt-get install softhsm2)"),
     "linux": Part(lambda: Path("/proc/self").exists(), "Linux"),
     "root": Part(_root, "to be run as root"),
 }

@@ -120,15 +120,16 @@ def start_worker(
     folder: Path,
     *,
     name: str = "worker",
-    arguments: tuple[str, ...] = (),
+    roles: str = "claim cast",
     wait: bool = True,
 ) -> Running:
-    """Start `votepyramid worker`; returns when it polls both task queues."""
-    queues = [
-        env[f"VOTEPYRAMID_{which}_TASK_QUEUE"]
-        for which in ("CLAIM", "VOTE")
-        if not arguments or which.lower() in " ".join(arguments)
-    ]
+    """Start `votepyramid worker`; returns when it polls its task queues.
+
+    `roles` is "claim cast", or one of the two.
+    """
+    queue_of = {"claim": "CLAIM", "cast": "VOTE"}
+    queues = [env[f"VOTEPYRAMID_{queue_of[role]}_TASK_QUEUE"] for role in roles.split()]
+    arguments = [part for role in roles.split() for part in ("--role", role)]
     worker = Running(
         name,
         ["worker", *arguments],

@@ -77,6 +77,8 @@ class DevServer:
         if self._process is not None:
             children.stop(self._process)
             self._process = None
+            if self._record is not None:
+                self._record.unlink(missing_ok=True)
 
     def alive(self) -> bool:
         """True while our child runs."""

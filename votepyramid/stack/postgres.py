@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -33,7 +34,7 @@ class EmbeddedPostgres:
     """The PostgreSQL of the package, run as a child process.
 
     `data_dir` becomes the server's own folder (as root: of an unprivileged account),
-    with the cluster in `data/` and the log in `postgres.log`. `secrets_file` keeps
+    with the cluster in `data/`; `log` is ours, or beside it. `secrets_file` keeps
     the generated passwords (0600) and belongs to us. `settings` are server settings
     by name. Everything survives a restart; after a kill of this process the server
     stops by itself, and `start` stops one that did not.
@@ -45,11 +46,12 @@ class EmbeddedPostgres:
         *,
         port: int | None = None,
         secrets_file: Path | None = None,
+        log: Path | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.home = data_dir.absolute()
         self.cluster = self.home / "data"
-        self.log = self.home / "postgres.log"
+        self.log = log or self.home / "postgres.log"
         self.port = port
         self._secrets_file = secrets_file or data_dir.with_name("postgres.json")
         self._settings = dict(settings or {})
@@ -179,6 +181,10 @@ class EmbeddedPostgres:
         return made
 
     def _initdb(self, programs: PostgresBinaries) -> None:
+        # Beside its place and then moved there: killed halfway, it leaves nothing
+        # that looks like a cluster.
+        half = self.home / "data.new"
+        shutil.rmtree(half, ignore_errors=True)
         password_file = self.home / "initdb.password"
         password_file.write_text(self._passwords[roles.SUPERUSER])
         password_file.chmod(0o600)
@@ -187,7 +193,7 @@ class EmbeddedPostgres:
         command: list[str | Path] = [
             programs.initdb,
             "--pgdata",
-            self.cluster,
+            half,
             "--username",
             roles.SUPERUSER,
             "--pwfile",
@@ -213,6 +219,7 @@ class EmbeddedPostgres:
                 )
         finally:
             password_file.unlink()
+        half.rename(self.cluster)
 
     def _arguments(self) -> list[str]:
         settings = {

@@ -79,10 +79,13 @@ class Program:
         """Let it drain and end (SIGTERM), then kill it; True when it ended itself."""
         if self._process is None:
             return True
-        return children.stop(
+        orderly = children.stop(
             self._process,
             ((signal.SIGTERM, self._drain_seconds), (signal.SIGKILL, 5.0)),
         )
+        if self._record is not None:
+            self._record.unlink(missing_ok=True)
+        return orderly
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process alone, not to its children."""
