@@ -7,13 +7,23 @@ up on cannot go on writing behind its successor's back.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import psycopg.errors as pg
-from sqlalchemy import MetaData, create_engine
+from sqlalchemy import Connection, MetaData, create_engine
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from sqlalchemy.orm import DeclarativeBase
+
+from votepyramid.errors import Code, Refused
+
+T = TypeVar("T")
+
+# Where a committed group says so; the payload is the group's id and nothing else.
+GROUPS_CHANNEL = "votepyramid_groups"
 
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 4_000
@@ -54,6 +64,8 @@ def make_engine(
         # pre_ping costs a round trip a checkout; a stale connection after a
         # database restart surfaces as a fault and is retried instead.
         pool_pre_ping=False,
+        # Errors are logged and travel to Temporal: never with a row's values.
+        hide_parameters=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
             "application_name": application_name,
@@ -90,3 +102,67 @@ def is_fault(error: BaseException) -> bool:
         return True
     # A cancelled statement is a fault of time, but a bad row can cause none.
     return isinstance(cause, pg.QueryCanceled) or state[:2] in _FAULT_CLASSES
+
+
+def retrying(attempt: Callable[[], T], tries: int = 4) -> T:
+    """Run a whole transaction again when Postgres rolled it back to resolve a race.
+
+    Deadlocks (40P01) and serialization failures (40001) only; anything else, and
+    the last of them, is raised.
+    """
+    for _ in range(tries - 1):
+        try:
+            return attempt()
+        except DBAPIError as error:
+            state = getattr(error.orig, "sqlstate", None)
+            if state not in ("40P01", "40001"):
+                raise
+    return attempt()
+
+
+def isolating(
+    connection: Connection, items: Sequence[T], apply: Callable[[list[T]], None]
+) -> list[T]:
+    """Apply items under savepoints, halving around those the database refuses.
+
+    Returns the refused items; the others are applied, in the order given. When all
+    of them are refused the last error is raised instead: then it is no item's own
+    fault, or there is just the one. Faults of the database are raised at once.
+    `apply` may be called again for an item whose batch failed.
+    """
+    refused: list[T] = []
+    last: DBAPIError | None = None
+    waiting = [list(items)] if items else []
+    while waiting:
+        batch = waiting.pop()
+        try:
+            with connection.begin_nested():
+                apply(batch)
+        except DBAPIError as error:
+            if is_fault(error):
+                raise
+            last = error
+            if len(batch) == 1:
+                refused += batch
+            else:
+                half = len(batch) // 2
+                waiting += [batch[half:], batch[:half]]
+    if last is not None and len(refused) == len(items):
+        raise last
+    return refused
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection for single reads: autocommit, so no transaction is left behind.
+
+    Raises Refused(UNAVAILABLE) when the database is away: nothing was written, and
+    the same request can be sent again.
+    """
+    try:
+        with engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+    except (DBAPIError, SQLAlchemyTimeout) as error:
+        if not is_fault(error):
+            raise
+        raise Refused(Code.UNAVAILABLE, retry_after=2.0) from error

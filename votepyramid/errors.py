@@ -41,7 +41,6 @@ class Code(enum.StrEnum):
     KEY_MISMATCH = "key_mismatch"
     BALLOT_LENGTH = "ballot_length"
     BALLOT_COPIED = "ballot_copied"
-    TOO_MANY_REJECTED = "too_many_rejected"
     # The receipt.
     RECEIPT_UNKNOWN = "receipt_unknown"
     # The engine.
@@ -130,11 +129,6 @@ PROBLEMS: dict[Code, Problem] = {
         409,
         "These sealed bytes were already cast under another token",
         "Seal the ballot anew for this token.",
-    ),
-    Code.TOO_MANY_REJECTED: Problem(
-        429,
-        "Too many refused ballots under this token",
-        "Update the voting client, or ask the election office for help.",
     ),
     Code.RECEIPT_UNKNOWN: Problem(
         404,

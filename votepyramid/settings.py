@@ -60,6 +60,7 @@ class Settings:
     group_bytes: int = 256 * 1024
     group_gather: float = 0.015
     groups_in_flight: int = 2
+    groups_stuck: int = 8
     queue_bound: int = 1024
     queue_wait: float = 10.0
     answer_timeout: float = 3.0

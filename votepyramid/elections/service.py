@@ -68,6 +68,21 @@ def get(connection: Connection, election_id: str) -> ElectionView:
     return _view(row)
 
 
+class ManifestHashes:
+    """m by election id, read once per process: a manifest never changes."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, bytes] = {}
+
+    def get(self, connection: Connection, election_id: str) -> bytes:
+        """Raises Refused(ELECTION_UNKNOWN); ids nobody created are not remembered."""
+        known = self._known.get(election_id)
+        if known is None:
+            known = get(connection, election_id).manifest_hash
+            self._known[election_id] = known
+        return known
+
+
 def list_all(connection: Connection) -> list[ElectionView]:
     """Every election, the newest first."""
     query = select(*_COLUMNS).order_by(Election.created_at.desc(), Election.id)

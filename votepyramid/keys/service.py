@@ -12,6 +12,7 @@ import secrets
 import threading
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlalchemy import Connection, Engine, insert, select
 
@@ -31,6 +32,11 @@ class DataKey:
 
     id: uuid.UUID
     key: bytes
+
+
+@lru_cache(maxsize=64)
+def _signing_key(text: str) -> SigningKey:
+    return SigningKey.parse(text)
 
 
 def context(election: str, purpose: str, key_id: uuid.UUID) -> bytes:
@@ -54,6 +60,7 @@ class ElectionKeys:
         self._lock = threading.Lock()
         self._single: dict[tuple[str, str], bytes] = {}
         self._data: dict[str, tuple[DataKey, int]] = {}
+        self._opened: dict[uuid.UUID, bytes] = {}
 
     def issuance(self, election: str) -> bytes:
         """K_iss, 32 bytes: its holder can derive every bearer token."""
@@ -61,7 +68,7 @@ class ElectionKeys:
 
     def ballot_box(self, election: str) -> SigningKey:
         """The key that signs receipts."""
-        return SigningKey.parse(self._read(election, "ballot-box").decode())
+        return _signing_key(self._read(election, "ballot-box").decode())
 
     def data_key(self, election: str, rows: int) -> DataKey:
         """This process's data key, replaced after `data_key_rows` rows.
@@ -84,6 +91,10 @@ class ElectionKeys:
 
     def read_data_key(self, election: str, key_id: uuid.UUID) -> bytes:
         """Any data key of the election, for opening stored rows."""
+        with self._lock:
+            known = self._opened.get(key_id)
+        if known is not None:
+            return known
         with self._engine.connect() as connection:
             wrapped = connection.scalar(
                 select(WrappedKey.wrapped).where(
@@ -94,7 +105,10 @@ class ElectionKeys:
             )
         if wrapped is None:
             raise KeyMissing(f"election {election!r} has no data key {key_id}")
-        return self._provider.unwrap(context(election, "data", key_id), wrapped)
+        key = self._provider.unwrap(context(election, "data", key_id), wrapped)
+        with self._lock:
+            self._opened[key_id] = key
+        return key
 
     def store(
         self,
@@ -130,9 +144,7 @@ class ElectionKeys:
             ).first()
         if row is None or row.wrapped is None:
             raise KeyMissing(f"election {election!r} has no {purpose} key")
-        key = self._provider.unwrap(
-            context(election, purpose, row.id), row.wrapped
-        )
+        key = self._provider.unwrap(context(election, purpose, row.id), row.wrapped)
         with self._lock:
             self._single[election, purpose] = key
         return key

@@ -1,0 +1,44 @@
+"""What an activity's failure may say: the class of the fault, never its data.
+
+A driver's message quotes values and a traceback of ours ends up in histories and
+logs. So an activity fails with the kind of error and its SQLSTATE, nothing else;
+the cause stays behind in this process.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from sqlalchemy.exc import DBAPIError
+from temporalio.exceptions import ApplicationError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def described(error: BaseException) -> str:
+    """An error in words without any value from the database or the caller."""
+    if isinstance(error, DBAPIError):
+        cause = error.orig
+        state = getattr(cause, "sqlstate", None) or "no SQLSTATE"
+        return f"database: {type(cause).__name__} ({state})"
+    return f"engine: {type(error).__name__}"
+
+
+def discreet(step: Callable[P, R]) -> Callable[P, R]:
+    """Run a step; its failure is an ApplicationError that can be retried."""
+
+    @functools.wraps(step)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return step(*args, **kwargs)
+        except Exception as error:
+            message = described(error)
+            kind = message.split(":", 1)[0]
+            failure = ApplicationError(message, type=kind)
+        # Raised outside the handler, so that no cause is chained to it.
+        raise failure
+
+    return run

@@ -1,0 +1,45 @@
+"""`votepyramid worker`: one worker process in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from votepyramid.processes import configure_process, leave
+from votepyramid.settings import Settings
+
+
+@click.command("worker")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    type=click.Choice(["claim", "cast"]),
+    help="Serve only this line of work; repeatable. Default: the roles setting.",
+)
+def worker(roles: tuple[str, ...]) -> None:
+    """Run a worker: it does the steps of claims and votes until it gets SIGTERM.
+
+    Start one per core. Where claims and casts run apart, only workers of the claim
+    role need the issuance key's KMS access.
+
+    \b
+    Examples:
+      votepyramid worker
+      votepyramid worker --role cast
+    """
+    settings = Settings.load({"votepyramid.roles": " ".join(roles)} if roles else None)
+    configure_process(settings, "worker")
+    # Imported late: metrics must know their directory first.
+    from votepyramid.engine.worker import run
+
+    try:
+        asyncio.run(run(settings))
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        leave(1)
+    # Tearing down the SDK's own loop at interpreter exit crashes or hangs at times.
+    leave(0)

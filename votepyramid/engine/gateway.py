@@ -1,0 +1,389 @@
+"""The gateway: one durable workflow for the requests that are waiting now.
+
+A workflow costs more than a vote, so votes travel together. When it is quiet a group
+is one vote and starts at once; while groups are under way the next one gathers for a
+few milliseconds and grows to a bound. Each caller waits in its own thread.
+
+An answer goes out when the group's transaction has committed, not when its workflow
+has closed: a notification wakes the group, which reads the tables. Refusals and
+everything a notification could not tell come with the workflow's result.
+
+Nothing here decides anything. A process that dies with requests in its queue leaves
+no trace of them, and the same bytes can be sent again; one that dies with groups
+under way leaves them to the workers, and the same bytes find the receipt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Generic
+
+import structlog
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from votepyramid.engine import metrics
+from votepyramid.engine.connection import LoopThread
+from votepyramid.engine.line import AnswerT, Isolated, Item, Line
+from votepyramid.errors import Code, Refused
+from votepyramid.settings import Settings
+from workflows.messages import ELECTION_ID
+
+log = structlog.get_logger(__name__)
+
+ELECTION = SearchAttributeKey.for_keyword(ELECTION_ID)
+# A killed worker's group is taken over one workflow task timeout later.
+TASK_TIMEOUT = timedelta(seconds=5)
+RPC_TIMEOUT = timedelta(seconds=2)
+# How long a group relies on its notification before it also asks for the result,
+# and how often it looks at the tables whatever it hears.
+NOTIFY_GRACE_S = 0.25
+LOOK_S = 1.0
+RATE_WINDOW_S = 5.0
+
+
+@dataclass(eq=False)
+class Place(Generic[AnswerT]):
+    """A request's place in the line. `group_id` is set once Temporal holds it."""
+
+    item: Item[AnswerT]
+    answer: Future[AnswerT | Isolated] = field(default_factory=Future)
+    group_id: str | None = None
+    left: bool = False
+
+
+@dataclass(eq=False)
+class _Group(Generic[AnswerT]):
+    id: str
+    election: str
+    places: list[Place[AnswerT]]
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    began: float = field(default_factory=time.monotonic)
+
+    def waiting(self) -> list[Place[AnswerT]]:
+        return [place for place in self.places if not place.answer.done()]
+
+
+class Gateway(Generic[AnswerT]):
+    """Groups one line's requests. `submit` from any thread, the rest on the loop."""
+
+    def __init__(
+        self,
+        line: Line[AnswerT],
+        settings: Settings,
+        threads: LoopThread,
+        client: Callable[[], Awaitable[Client]],
+    ) -> None:
+        self._line = line
+        self._settings = settings
+        self._threads = threads
+        self._client = client
+        self._lock = threading.Lock()
+        self._queue: deque[Place[AnswerT]] = deque()
+        self._places: dict[tuple[str, str], Place[AnswerT]] = {}
+        self._running: dict[str, _Group[AnswerT]] = {}
+        self._answered: deque[tuple[float, int]] = deque()
+        self._draining = False
+        self._arrived: asyncio.Event | None = None
+        self._slots: asyncio.Semaphore | None = None
+
+    # Called from web threads.
+
+    def submit(self, item: Item[AnswerT]) -> Place[AnswerT]:
+        """A place for this request, the same one for the same request.
+
+        Raises Refused: OVERLOADED over the queue's bound or estimated wait,
+        UNAVAILABLE while draining or while too many groups are stuck.
+        """
+        key = (item.election, item.key)
+        with self._lock:
+            place = self._places.get(key)
+            if place is not None:
+                return place
+            self._shed_if_needed()
+            place = Place(item)
+            self._places[key] = place
+            self._queue.append(place)
+        self._threads.loop.call_soon_threadsafe(self._notice)
+        return place
+
+    def forget(self, place: Place[AnswerT]) -> bool:
+        """Take a request back that is still in the queue; False when it is not."""
+        with self._lock:
+            if place not in self._queue:
+                return False
+            self._queue.remove(place)
+            self._places.pop((place.item.election, place.item.key), None)
+            return True
+
+    def drain(self, timeout: float) -> bool:
+        """Take nothing new and wait for those inside; True when all were answered."""
+        with self._lock:
+            self._draining = True
+            waiting = [place.answer for place in self._places.values()]
+        deadline = time.monotonic() + timeout
+        for answer in waiting:
+            with contextlib.suppress(Exception):
+                answer.exception(max(0.0, deadline - time.monotonic()))
+        return all(answer.done() for answer in waiting)
+
+    def wake(self, group_id: str) -> None:
+        """A group has committed. On the loop."""
+        group = self._running.get(group_id)
+        if group is not None:
+            group.woken.set()
+
+    def wake_all(self) -> None:
+        """Notifications may have been missed. On the loop."""
+        for group in self._running.values():
+            group.woken.set()
+
+    def _shed_if_needed(self) -> None:
+        refusal = None
+        if self._draining or len(self._running) >= self._settings.groups_stuck:
+            refusal = Refused(Code.UNAVAILABLE, retry_after=2 + 3 * random.random())
+        else:
+            wait = self._estimated_wait()
+            full = len(self._queue) >= self._settings.queue_bound
+            if full or wait > self._settings.queue_wait:
+                # Jitter, so that those who are sent away do not return together.
+                after = max(1.0, wait / 2) * (1 + random.random())
+                refusal = Refused(Code.OVERLOADED, retry_after=after)
+        if refusal is not None:
+            metrics.SHED.labels(self._line.prefix).inc()
+            raise refusal
+
+    def _estimated_wait(self) -> float:
+        since = time.monotonic() - RATE_WINDOW_S
+        while self._answered and self._answered[0][0] < since:
+            self._answered.popleft()
+        if not self._answered:
+            return 0.0
+        rate = sum(count for _, count in self._answered) / RATE_WINDOW_S
+        return len(self._queue) / rate
+
+    # On the loop from here on.
+
+    def _notice(self) -> None:
+        if self._arrived is None:
+            self._arrived = asyncio.Event()
+            self._slots = asyncio.Semaphore(self._settings.groups_in_flight)
+            self._dispatcher = asyncio.create_task(self._dispatch())
+        self._arrived.set()
+
+    async def _dispatch(self) -> None:
+        assert self._arrived is not None and self._slots is not None
+        while True:
+            await self._arrived.wait()
+            await self._slots.acquire()
+            if self._running and len(self._queue) < self._settings.group_votes:
+                await asyncio.sleep(self._settings.group_gather)
+            places = self._take()
+            if not places:
+                self._slots.release()
+                continue
+            group = _Group(
+                f"{self._line.prefix}/{uuid.uuid4().hex}",
+                places[0].item.election,
+                places,
+            )
+            self._running[group.id] = group
+            task = asyncio.create_task(self._run(group))
+            self._hold_slot_for(task)
+
+    def _take(self) -> list[Place[AnswerT]]:
+        """The requests that travel next: one election's, up to the bounds."""
+        taken: list[Place[AnswerT]] = []
+        kept: list[Place[AnswerT]] = []
+        size = 0
+        with self._lock:
+            while self._queue and len(taken) < self._settings.group_votes:
+                place = self._queue.popleft()
+                same = not taken or place.item.election == taken[0].item.election
+                fits = not taken or size + place.item.size <= self._settings.group_bytes
+                if same and fits:
+                    taken.append(place)
+                    size += place.item.size
+                else:
+                    kept.append(place)
+                    if same:
+                        break
+            self._queue.extendleft(reversed(kept))
+            if not self._queue and self._arrived is not None:
+                self._arrived.clear()
+            metrics.QUEUED.labels(self._line.prefix).set(len(self._queue))
+        return taken
+
+    def _hold_slot_for(self, task: asyncio.Task[None]) -> None:
+        """Free the slot when the group ends, or when it is stuck: others go on."""
+        released = False
+
+        def release(*_: Any) -> None:
+            nonlocal released
+            if not released:
+                released = True
+                timer.cancel()
+                assert self._slots is not None
+                self._slots.release()
+
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._settings.answer_timeout, release)
+        task.add_done_callback(release)
+
+    async def _run(self, group: _Group[AnswerT]) -> None:
+        line = self._line.prefix
+        metrics.GROUP_SIZE.labels(line).observe(len(group.places))
+        metrics.GROUPS.labels(line).inc()
+        try:
+            handle = await self._start(group)
+            for place in group.places:
+                place.group_id = group.id
+            await self._follow(group, handle)
+        except Refused as refusal:
+            self._fail(group, refusal)
+        except Exception as error:
+            log.error("group_lost", group=group.id, error=type(error).__name__)
+            self._fail(group, Refused(Code.UNAVAILABLE, retry_after=2.0))
+        finally:
+            self._running.pop(group.id, None)
+            metrics.GROUPS.labels(line).dec()
+            metrics.GROUP_SECONDS.labels(line).observe(time.monotonic() - group.began)
+
+    async def _start(self, group: _Group[AnswerT]) -> WorkflowHandle[Any, Any]:
+        """Start the group; a start whose answer was lost is joined, not repeated."""
+        message = self._line.message(
+            group.election, group.id, [place.item for place in group.places]
+        )
+        deadline = group.began + self._settings.answer_timeout
+        pause = 0.05
+        while True:
+            try:
+                client = await self._client()
+                return await client.start_workflow(
+                    self._line.workflow,
+                    message,
+                    id=group.id,
+                    task_queue=self._line.task_queue,
+                    result_type=self._line.result_type(),
+                    task_timeout=TASK_TIMEOUT,
+                    rpc_timeout=RPC_TIMEOUT,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    search_attributes=TypedSearchAttributes(
+                        [SearchAttributePair(ELECTION, group.election)]
+                    ),
+                )
+            except WorkflowAlreadyStartedError:
+                return (await self._client()).get_workflow_handle(
+                    group.id, result_type=self._line.result_type()
+                )
+            except (RPCError, RuntimeError, OSError, TimeoutError) as error:
+                metrics.START_RETRIES.labels(self._line.prefix).inc()
+                log.warning("start_failed", group=group.id, error=_kind(error))
+                if time.monotonic() + pause > deadline:
+                    raise Refused(Code.UNAVAILABLE, retry_after=2.0) from None
+            await asyncio.sleep(pause * (0.5 + random.random()))
+            pause = min(1.0, pause * 2)
+
+    async def _follow(
+        self, group: _Group[AnswerT], handle: WorkflowHandle[Any, Any]
+    ) -> None:
+        """Answer everybody: woken by the commit, or with the workflow's result."""
+        await self._woken(group, NOTIFY_GRACE_S)
+        if group.woken.is_set():
+            await self._look(group)
+        if not group.waiting():
+            return
+        result = asyncio.create_task(handle.result())
+        try:
+            while group.waiting() and not result.done():
+                group.woken.clear()
+                woken = asyncio.create_task(self._woken(group, LOOK_S))
+                await asyncio.wait({result, woken}, return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+                if not result.done():
+                    await self._look(group)
+            if group.waiting():
+                await self._finish(group, result)
+        finally:
+            result.cancel()
+
+    async def _woken(self, group: _Group[AnswerT], timeout: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(group.woken.wait(), timeout)
+
+    async def _finish(self, group: _Group[AnswerT], result: asyncio.Task[Any]) -> None:
+        """The workflow has closed. Whoever is still without an answer may ask again."""
+        answers: dict[str, AnswerT | Isolated | None] = {}
+        try:
+            answers = self._line.answers(result.result())
+        except WorkflowFailureError as error:
+            # Terminated or cancelled by an operator, perhaps after its commit.
+            log.warning("group_ended", group=group.id, error=_kind(error.cause))
+        for place in group.waiting():
+            answer = answers.get(place.item.key)
+            if answer is not None:
+                await self._resolve(place, answer)
+        for pause in (0.1, 0.5, 1.0):
+            if not group.waiting():
+                return
+            if await self._look(group):
+                break
+            await asyncio.sleep(pause)
+        self._fail(group, Refused(Code.UNAVAILABLE, retry_after=2.0))
+
+    async def _look(self, group: _Group[AnswerT]) -> bool:
+        """Answer what stands in the tables; False when they could not be read."""
+        waiting = group.waiting()
+        try:
+            found = await asyncio.to_thread(
+                self._line.read, group.election, [place.item for place in waiting]
+            )
+        except Exception as error:
+            log.warning("look_failed", group=group.id, error=type(error).__name__)
+            return False
+        for place in waiting:
+            answer = found.get(place.item.key)
+            if answer is not None:
+                await self._resolve(place, answer)
+        return True
+
+    async def _resolve(self, place: Place[AnswerT], answer: AnswerT | Isolated) -> None:
+        with self._lock:
+            self._places.pop((place.item.election, place.item.key), None)
+            self._answered.append((time.monotonic(), 1))
+        place.answer.set_result(answer)
+        if place.left and not isinstance(answer, Isolated):
+            try:
+                await asyncio.to_thread(self._line.settle, place.item, answer)
+            except Exception as error:
+                log.warning("settle_failed", error=type(error).__name__)
+
+    def _fail(self, group: _Group[AnswerT], refusal: Refused) -> None:
+        for place in group.waiting():
+            with self._lock:
+                self._places.pop((place.item.election, place.item.key), None)
+            place.answer.set_exception(refusal)
+
+
+def _kind(error: BaseException) -> str:
+    status = getattr(error, "status", None)
+    return f"{type(error).__name__} {status.name}" if status else type(error).__name__

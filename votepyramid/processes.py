@@ -1,0 +1,57 @@
+"""How a process of ours begins and ends: logs, metrics directory, exit."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import structlog
+from structlog.typing import EventDict
+
+from votepyramid.settings import Settings
+
+
+def configure_process(settings: Settings, role: str) -> None:
+    """Structured logs to stderr, one JSON object a line; metrics shared on disk.
+
+    Must run before anything imports prometheus_client, which decides at import
+    whether values are shared between processes.
+    """
+    if settings.metrics_dir:
+        Path(settings.metrics_dir).mkdir(parents=True, exist_ok=True)
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = settings.metrics_dir
+
+    def identify(_logger: object, _name: str, event: EventDict) -> EventDict:
+        return {**event, "process": role, "pid": os.getpid()}
+
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(message)s", force=True
+    )
+    # The SDK logs failed activities with their arguments' types and tracebacks;
+    # ours carry no data, but warnings are enough.
+    logging.getLogger("temporalio").setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            identify,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def leave(code: int) -> NoReturn:
+    """Flush and go without interpreter teardown.
+
+    The Temporal SDK's native threads crash or hang now and then when the
+    interpreter is torn down under them; nothing of ours needs the teardown.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    logging.shutdown()
+    os._exit(code)

@@ -1,0 +1,43 @@
+"""How a vote's state looks over HTTP, the same after a cast and when asked later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyramid.response import Response
+
+from votepyramid.protocol.encoding import jcs
+
+# A 202 asks again soon at first; the client backs off by itself.
+ASK_AGAIN_S = "2"
+
+
+def recorded(receipt: str) -> Response:
+    """The stored answer, byte for byte."""
+    return _json(receipt.encode(), 200)
+
+
+def rejected(receipt_hash: str, code: str) -> Response:
+    """A refused ballot: final for these bytes unless they are sent again."""
+    body = {"code": code, "receipt_hash": receipt_hash, "status": "rejected"}
+    return _json(jcs(body), 200)
+
+
+def pending(request: Any, receipt_hash: str) -> Response:
+    """202: held durably, not recorded yet."""
+    address = request.route_path(
+        "receipts.show",
+        election=request.matchdict["election"],
+        receipt_hash=receipt_hash,
+    )
+    body = {"receipt_hash": receipt_hash, "status": "pending", "status_url": address}
+    response = _json(jcs(body), 202)
+    response.headers["Location"] = address
+    response.headers["Retry-After"] = ASK_AGAIN_S
+    return response
+
+
+def _json(body: bytes, status: int) -> Response:
+    response = Response(body, status=status, content_type="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,173 @@
+"""Casting: from a parsed request to a receipt, a refusal, or "not yet".
+
+The line says how votes travel in groups; the service answers what can be answered
+from Postgres, hands the rest to the gateway and waits for a bounded time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from votepyramid.db import reading
+from votepyramid.elections.service import ManifestHashes
+from votepyramid.engine.gateway import Gateway, Place
+from votepyramid.engine.line import Isolated, Item
+from votepyramid.errors import Code, Refused
+from votepyramid.protocol.encoding import b64u
+from votepyramid.settings import Settings
+from votepyramid.votes import service
+from votepyramid.votes.ballots import CastBallot, Submission, identify
+from workflows import messages as m
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A decided vote: the stored answer's text, or the code it was refused with."""
+
+    receipt: str | None = None
+    code: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Accepted for recording and not recorded yet; ask by the receipt hash."""
+
+    receipt_hash: str
+
+
+@dataclass(frozen=True)
+class _Arrived:
+    ballot: CastBallot
+    at: datetime
+
+
+class VoteLine:
+    """How votes travel: the gateway's Line for `submit_votes`."""
+
+    workflow = m.SUBMIT_VOTES
+    prefix = "votes"
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine = engine
+        self.task_queue = settings.vote_task_queue
+
+    def message(
+        self, election: str, group_id: str, items: Sequence[Item[Answer]]
+    ) -> m.SubmitVotesInput:
+        votes = [_cast_vote(item.content) for item in items]
+        return m.SubmitVotesInput(election=election, group_id=group_id, votes=votes)
+
+    def read(self, election: str, items: Sequence[Item[Answer]]) -> dict[str, Answer]:
+        with reading(self._engine) as connection:
+            found = service.stored_receipts(connection, [item.key for item in items])
+        return {key: Answer(receipt=receipt) for key, receipt in found.items()}
+
+    def answers(
+        self, result: list[m.VoteOutcome]
+    ) -> dict[str, Answer | Isolated | None]:
+        return {outcome.receipt_hash: _answer(outcome) for outcome in result}
+
+    def result_type(self) -> Any:
+        return list[m.VoteOutcome]
+
+    def settle(self, item: Item[Answer], answer: Answer) -> None:
+        if answer.code is not None:
+            with self._engine.begin() as connection:
+                service.settle_pending(connection, item.key, answer.code)
+
+
+class Casting:
+    """Takes votes. Safe to call from many threads."""
+
+    def __init__(
+        self, engine: Engine, gateway: Gateway[Answer], settings: Settings
+    ) -> None:
+        self._engine = engine
+        self._gateway = gateway
+        self._timeout = settings.answer_timeout
+        self._hashes = ManifestHashes()
+
+    def cast(self, election_id: str, submission: Submission) -> Answer | Pending:
+        """Record a vote, or find it recorded.
+
+        Raises Refused: ELECTION_UNKNOWN, TOKEN_UNKNOWN, ELECTION_NOT_OPEN,
+        ELECTION_CLOSED at the door; OVERLOADED or UNAVAILABLE when the same bytes
+        should be sent again. Every refusal of the vote itself is an Answer.
+        """
+        with reading(self._engine) as connection:
+            own = self._hashes.get(connection, election_id)
+            ballot = identify(election_id, own, submission)
+            arrival = service.arrive(connection, ballot)
+        if arrival.receipt is not None:
+            return Answer(receipt=arrival.receipt)
+        if arrival.refusal is not None:
+            raise Refused(arrival.refusal)
+        place = self._gateway.submit(
+            Item(
+                election_id,
+                ballot.receipt_hash,
+                len(ballot.payload) * 4 // 3 + 512,
+                _Arrived(ballot, arrival.arrived_at),
+            )
+        )
+        return self._wait(ballot, place)
+
+    def _wait(self, ballot: CastBallot, place: Place[Answer]) -> Answer | Pending:
+        try:
+            answer = place.answer.result(self._timeout)
+        except TimeoutError:
+            return self._leave(ballot, place)
+        if isinstance(answer, Isolated):
+            return self._pending(ballot, answer.workflow_id)
+        return answer
+
+    def _leave(self, ballot: CastBallot, place: Place[Answer]) -> Answer | Pending:
+        """The voter has waited long enough: 202 if the vote is held durably."""
+        if place.group_id is None:
+            self._gateway.forget(place)
+            raise Refused(Code.OVERLOADED, retry_after=2.0)
+        place.left = True
+        pending = self._pending(ballot, place.group_id)
+        # Decided while that was written: then the answer is better than a 202.
+        if place.answer.done():
+            answer = place.answer.result()
+            if isinstance(answer, Answer):
+                return answer
+        return pending
+
+    def _pending(self, ballot: CastBallot, group_id: str) -> Pending:
+        with self._engine.begin() as connection:
+            service.mark_pending(
+                connection, ballot.election, ballot.receipt_hash, group_id
+            )
+        return Pending(ballot.receipt_hash)
+
+
+def _cast_vote(arrived: _Arrived) -> m.CastVote:
+    ballot = arrived.ballot
+    return m.CastVote(
+        receipt_hash=ballot.receipt_hash,
+        token_id=str(ballot.token_id),
+        tag=b64u(ballot.tag),
+        ciphertext_hash=b64u(ballot.ciphertext_hash),
+        payload=b64u(ballot.payload),
+        style=ballot.style,
+        suite=ballot.suite,
+        key_id=ballot.key_id.hex(),
+        manifest_hash=ballot.manifest_hash.hex(),
+        arrived_at=arrived.at.astimezone(UTC).isoformat(),
+    )
+
+
+def _answer(outcome: m.VoteOutcome) -> Answer | Isolated | None:
+    if outcome.code == m.ISOLATED:
+        return Isolated(f"vote/{outcome.receipt_hash}")
+    if outcome.code is not None:
+        return Answer(code=outcome.code, reason=outcome.reason)
+    return None

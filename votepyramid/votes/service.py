@@ -1,0 +1,275 @@
+"""Votes before and after their workflow: the one indexed read, checks, status.
+
+`votes/recording.py` holds the transaction that decides.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, case, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from votepyramid.elections import service as elections
+from votepyramid.elections.models import Election
+from votepyramid.elections.service import ElectionView
+from votepyramid.eligibility import service as eligibility
+from votepyramid.errors import Code
+from votepyramid.keys.service import DataKey, ElectionKeys
+from votepyramid.protocol.encoding import unb64u
+from votepyramid.tokens.models import VoteToken
+from votepyramid.votes.ballots import CastBallot, judge
+from votepyramid.votes.envelope import seal_row
+from votepyramid.votes.models import VoteGroup, VoteSubmission
+from workflows.messages import (
+    EncryptedBallot,
+    Verdict,
+    VoteToCheck,
+    VoteToEncrypt,
+)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What one read says of a vote at the door.
+
+    `receipt` is the stored answer of a vote already recorded; `arrived_at` the
+    database's clock, on which alone it is judged whether the vote was in time.
+    """
+
+    receipt: str | None
+    refusal: Code | None
+    arrived_at: datetime
+
+
+def arrive(connection: Connection, ballot: CastBallot) -> Arrival:
+    """The one indexed read before any workflow.
+
+    A recorded vote is answered first, also after close; then an unknown token and
+    a closed election are refused without leaving a trace that could be flooded.
+    """
+    row = connection.execute(
+        select(
+            func.clock_timestamp().label("clock"),
+            Election.status,
+            Election.opens_at,
+            Election.closes_at,
+            Election.closed_at,
+            Election.grace_seconds,
+            VoteToken.token,
+            VoteSubmission.receipt,
+        )
+        .select_from(Election)
+        .outerjoin(
+            VoteToken,
+            and_(VoteToken.token == ballot.token_id, VoteToken.election == Election.id),
+        )
+        .outerjoin(
+            VoteSubmission,
+            and_(
+                VoteSubmission.receipt_hash == ballot.receipt_hash,
+                VoteSubmission.status == "accepted",
+            ),
+        )
+        .where(Election.id == ballot.election)
+    ).one()
+    refusal = None
+    if row.token is None:
+        refusal = Code.TOKEN_UNKNOWN
+    else:
+        refusal = elections.cast_window(row, row.clock)
+    return Arrival(row.receipt, refusal, row.clock)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What became of a vote. `receipt` when accepted, `code` when refused."""
+
+    receipt: str | None = None
+    code: str | None = None
+    pending: bool = False
+
+
+def status(connection: Connection, election: str, receipt_hash: str) -> Status | None:
+    """From Postgres alone; None when nothing is known of this receipt hash."""
+    rows = connection.execute(
+        select(VoteSubmission.receipt, VoteSubmission.code).where(
+            VoteSubmission.receipt_hash == receipt_hash,
+            VoteSubmission.election == election,
+        )
+    ).all()
+    for row in rows:
+        if row.receipt is not None:
+            return Status(receipt=row.receipt)
+    if rows:
+        return Status(code=rows[0].code)
+    group = connection.execute(
+        select(VoteGroup.outcome).where(
+            VoteGroup.receipt_hash == receipt_hash, VoteGroup.election == election
+        )
+    ).first()
+    if group is None:
+        return None
+    return Status(code=group.outcome, pending=group.outcome is None)
+
+
+def stored_receipts(
+    connection: Connection, receipt_hashes: Sequence[str]
+) -> dict[str, str]:
+    """The answers of those votes that are recorded, by receipt hash."""
+    rows = connection.execute(
+        select(VoteSubmission.receipt_hash, VoteSubmission.receipt).where(
+            VoteSubmission.receipt_hash.in_(receipt_hashes),
+            VoteSubmission.status == "accepted",
+        )
+    )
+    return {row.receipt_hash: row.receipt for row in rows}
+
+
+def mark_pending(
+    connection: Connection, election: str, receipt_hash: str, group_id: str
+) -> None:
+    """Note which group holds a vote, before its voter is told 202."""
+    statement = insert(VoteGroup).values(
+        receipt_hash=receipt_hash, election=election, group_id=group_id
+    )
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["receipt_hash"],
+            set_={
+                "group_id": group_id,
+                # Sent again in a new group it is pending again; decided in the
+                # meantime in this very group it is not.
+                "outcome": case(
+                    (VoteGroup.group_id == group_id, VoteGroup.outcome), else_=None
+                ),
+            },
+        )
+    )
+
+
+def settle_pending(connection: Connection, receipt_hash: str, code: str) -> None:
+    """Say how a vote ended whose voter was told 202, unless it was accepted."""
+    connection.execute(
+        update(VoteGroup)
+        .where(
+            VoteGroup.receipt_hash == receipt_hash,
+            VoteGroup.outcome.is_(None),
+        )
+        .values(outcome=code)
+    )
+
+
+def check(
+    connection: Connection, election: ElectionView, votes: Sequence[VoteToCheck]
+) -> list[Verdict]:
+    """Judge each vote by its token, its declared fields and the current roster.
+
+    Whether the token is used is not asked here: this step may run again after the
+    votes were recorded, and must say the same.
+    """
+    tokens = {
+        str(row.token): row
+        for row in connection.execute(
+            select(
+                VoteToken.token,
+                VoteToken.user,
+                VoteToken.style,
+                VoteToken.roster_version,
+                VoteToken.revoked_at,
+            ).where(
+                VoteToken.token.in_([uuid.UUID(v.token_id) for v in votes]),
+                VoteToken.election == election.id,
+            )
+        )
+    }
+    barred = _no_longer_eligible(connection, election, list(tokens.values()))
+    return [_verdict(election, vote, tokens, barred) for vote in votes]
+
+
+def _no_longer_eligible(
+    connection: Connection, election: ElectionView, tokens: Sequence[Row[Any]]
+) -> dict[str, str]:
+    """Reasons by token id, for tokens issued under an older roster."""
+    if election.manifest["eligibility"]["late_changes"] != "recheck":
+        return {}
+    stale = [t for t in tokens if t.roster_version != election.roster_version]
+    if not stale:
+        return {}
+    found = eligibility.assess(
+        connection,
+        election,
+        [token.user for token in stale],
+        [token.style for token in stale],
+        "cast",
+    )
+    return {
+        str(token.token): assessment.reason or "not_eligible"
+        for token, assessment in zip(stale, found, strict=True)
+        if not assessment.allowed
+    }
+
+
+def _verdict(
+    election: ElectionView,
+    vote: VoteToCheck,
+    tokens: Mapping[str, Row[Any]],
+    barred: dict[str, str],
+) -> Verdict:
+    token = tokens.get(vote.token_id)
+    if token is None:
+        return Verdict(vote.receipt_hash, Code.TOKEN_UNKNOWN)
+    if token.revoked_at is not None:
+        return Verdict(vote.receipt_hash, Code.TOKEN_REVOKED)
+    if vote.token_id in barred:
+        reason = barred[vote.token_id]
+        return Verdict(vote.receipt_hash, Code.VOTER_NOT_ELIGIBLE, reason)
+    arrived = datetime.fromisoformat(vote.arrived_at)
+    code = elections.cast_window(election, arrived) or judge(
+        election.manifest,
+        election.manifest_hash,
+        token.style,
+        style=vote.style,
+        suite=vote.suite,
+        key_id=vote.key_id,
+        manifest_hash=vote.manifest_hash,
+        payload_bytes=vote.payload_bytes,
+    )
+    return Verdict(vote.receipt_hash, code)
+
+
+def encrypt(
+    keys: ElectionKeys, election: str, votes: Sequence[VoteToEncrypt]
+) -> list[EncryptedBallot]:
+    """Put each sealed ballot into the KMS envelope under a fresh random row id.
+
+    A ballot that cannot be enveloped by itself is marked by a null snapshot;
+    KeyProviderError and KeyMissing, which concern all, are raised.
+    """
+    data_key = keys.data_key(election, len(votes))
+    return [_encrypt_one(data_key, election, vote) for vote in votes]
+
+
+def _encrypt_one(
+    data_key: DataKey, election: str, vote: VoteToEncrypt
+) -> EncryptedBallot:
+    row_id = uuid.uuid4()
+    leaf_hash = bytes.fromhex(vote.receipt_hash)
+    try:
+        ballot = unb64u(vote.payload)
+        envelope = seal_row(data_key, election, row_id, leaf_hash, ballot)
+    except ValueError:
+        return EncryptedBallot(vote.receipt_hash, str(row_id), None)
+    snapshot = {
+        "manifest": vote.manifest_hash,
+        "style": vote.style,
+        "suite": vote.suite,
+        "key_id": vote.key_id,
+        "envelope": envelope,
+    }
+    return EncryptedBallot(vote.receipt_hash, str(row_id), json.dumps(snapshot))

@@ -1,0 +1,85 @@
+"""The web process: waitress, made to drain on SIGTERM.
+
+waitress closes its listening socket and keeps its threads; what it lacks is waiting
+for the requests inside and telling the gateway. The order here: stop accepting,
+answer what is inside, flush, leave.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from typing import Any
+
+import structlog
+import waitress.server
+from pyramid.router import Router
+
+from votepyramid.processes import leave
+from votepyramid.web.services import Services
+
+log = structlog.get_logger(__name__)
+
+# waitress refuses bodies over this by itself; ours are refused far earlier.
+MAX_BODY = 1024 * 1024
+
+
+def run(
+    app: Router,
+    _global_conf: dict[str, str] | None = None,
+    *,
+    listen: str = "127.0.0.1:6543",
+    fd: int | None = None,
+    **_options: Any,
+) -> None:
+    """Serve until SIGTERM or SIGINT. A Paste server runner; never returns.
+
+    `listen` is host:port; with `fd` an inherited listening socket is used instead.
+    """
+    services: Services = app.registry["services"]
+    settings = services.settings
+    options: dict[str, Any] = {"listen": listen}
+    if fd is not None:
+        options = {"sockets": [socket.socket(fileno=fd)]}
+    server = waitress.server.create_server(
+        app,
+        threads=settings.threads,
+        max_request_body_size=MAX_BODY,
+        connection_limit=settings.threads * 8,
+        channel_timeout=30,
+        cleanup_interval=10,
+        ident=None,
+        expose_tracebacks=False,
+        clear_untrusted_proxy_headers=True,
+        **options,
+    )
+    services.start()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    threading.Thread(target=server.run, name="waitress", daemon=True).start()
+    log.info("web_serving", roles=sorted(settings.roles))
+    stop.wait()
+    log.info("web_draining")
+    _drain(server, services, settings.drain_timeout)
+    log.info("web_stopped")
+    leave(0)
+
+
+def _drain(server: Any, services: Services, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    # Only the listener: open connections are still to be answered.
+    servers = getattr(server, "effective_listen", None) and [server]
+    for one in servers or [server]:
+        one.accepting = False
+        one.socket.close()
+    services.drain(timeout)
+    dispatcher = server.task_dispatcher
+    while time.monotonic() < deadline:
+        if not dispatcher.queue and not dispatcher.active_count:
+            break
+        time.sleep(0.05)
+    # A last moment for the bytes of the last answers to leave.
+    time.sleep(0.2)

@@ -1,0 +1,117 @@
+"""What the views call, made once per process and handed out as `request.services`.
+
+Which of them exist depends on the process's roles: the cast pool has no issuance
+key and no JWT verifier, the claim pool no casting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+from temporalio.client import Client
+
+from votepyramid.db import make_engine
+from votepyramid.eligibility.identity import JwtVerifier
+from votepyramid.engine.connection import LoopThread, connect
+from votepyramid.engine.gateway import Gateway
+from votepyramid.engine.listener import Listener
+from votepyramid.keys.local import LocalKeyFile
+from votepyramid.keys.service import ElectionKeys
+from votepyramid.settings import Settings
+from votepyramid.tokens.claiming import ClaimAnswer, Claiming, ClaimLine
+from votepyramid.votes.casting import Answer, Casting, VoteLine
+from votepyramid.web.limits import Limits
+
+
+class TemporalLink:
+    """The process's one Temporal client, connected at its first call."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: Client | None = None
+        self._lock = asyncio.Lock()
+
+    async def client(self) -> Client:
+        async with self._lock:
+            if self._client is None:
+                self._client = await connect(self._settings, lazy=True, role="web")
+            return self._client
+
+
+@dataclass
+class Services:
+    """Everything a web process works with."""
+
+    settings: Settings
+    engine: Engine
+    threads: LoopThread
+    temporal: TemporalLink
+    listener: Listener
+    gateways: list[Gateway[Answer] | Gateway[ClaimAnswer]]
+    casting: Casting | None
+    claiming: Claiming | None
+    verifier: JwtVerifier | None
+    limits: Limits
+
+    def start(self) -> None:
+        """Begin listening. After fork, before the first request."""
+        self.threads.submit(self.listener.run())
+
+    def drain(self, timeout: float) -> None:
+        """Answer what is inside, take nothing new."""
+        for gateway in self.gateways:
+            gateway.drain(timeout)
+
+
+def make_services(settings: Settings) -> Services:
+    """Build them; raises SettingsError or KeyProviderError with what to set."""
+    engine = make_engine(
+        settings.require("database_url"),
+        pool_size=settings.database_pool,
+        application_name="votepyramid-web",
+    )
+    threads = LoopThread()
+    temporal = TemporalLink(settings)
+    settings.require("codec_keys_file")
+    casting: Casting | None = None
+    claiming: Claiming | None = None
+    verifier: JwtVerifier | None = None
+    gateways: list[Gateway[Answer] | Gateway[ClaimAnswer]] = []
+    if "cast" in settings.roles:
+        line = VoteLine(engine, settings)
+        votes: Gateway[Answer] = Gateway(line, settings, threads, temporal.client)
+        casting = Casting(engine, votes, settings)
+        gateways.append(votes)
+    if "claim" in settings.roles:
+        provider = LocalKeyFile(settings.require("kek_file"))
+        keys = ElectionKeys(provider, engine, settings.data_key_rows)
+        claims: Gateway[ClaimAnswer] = Gateway(
+            ClaimLine(engine, settings), settings, threads, temporal.client
+        )
+        claiming = Claiming(engine, claims, keys, settings)
+        verifier = JwtVerifier(settings)
+        gateways.append(claims)
+
+    def wake(group_id: str) -> None:
+        for gateway in gateways:
+            gateway.wake(group_id)
+
+    def wake_all() -> None:
+        for gateway in gateways:
+            gateway.wake_all()
+
+    listener = Listener(settings.database_url, wake, wake_all)
+    return Services(
+        settings,
+        engine,
+        threads,
+        temporal,
+        listener,
+        gateways,
+        casting,
+        claiming,
+        verifier,
+        Limits(engine),
+    )
