@@ -146,6 +146,19 @@ def precinct_style(view: ElectionView, precinct: str) -> str | None:
     return _tables(view)[1].get(precinct)
 
 
+def describe(view: ElectionView) -> dict[str, Any]:
+    """What anyone may know of an election, as plain JSON values."""
+    return {
+        "id": view.id,
+        "title": view.title,
+        "status": view.status,
+        "opens": f"{view.opens_at:%Y-%m-%dT%H:%M:%SZ}",
+        "closes": f"{ends_at(view):%Y-%m-%dT%H:%M:%SZ}",
+        "grace_seconds": view.grace_seconds,
+        "manifest_hash": view.manifest_hash.hex(),
+    }
+
+
 _Tables = tuple[dict[str, frozenset[str]], dict[str, str]]
 
 

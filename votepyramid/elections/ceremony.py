@@ -1,0 +1,270 @@
+"""An election's way from a draft to the ballot box's closing, in the order it is done.
+
+    prepare   the engine makes its own keys for the election and names them
+    (sign)    the authority signs the manifest, away from the engine
+    create    the engine takes the signed manifest in
+    open, close
+
+Each step is one transaction with its audit event, run as the owner role: the
+application role cannot change an election. `unlinking.py` is the last step.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, insert, select, update
+
+from votepyramid.audit import service as audit
+from votepyramid.audit.models import AuditEvent
+from votepyramid.elections import manifest as manifests
+from votepyramid.elections import service
+from votepyramid.elections.models import Election
+from votepyramid.elections.service import ElectionView
+from votepyramid.eligibility import policy
+from votepyramid.eligibility.models import RosterVersion
+from votepyramid.errors import Code, Refused
+from votepyramid.keys.models import WrappedKey
+from votepyramid.keys.service import ElectionKeys
+from votepyramid.protocol import manifest as protocol
+from votepyramid.protocol.encoding import check_id
+from votepyramid.protocol.identifiers import ISSUANCE_KEY_LENGTH, manifest_hash
+from votepyramid.protocol.notes import SigningKey, VerifierKey
+from votepyramid.tokens.models import VoteToken
+from votepyramid.votes.models import VoteSubmission
+
+DEFAULT_RATE = {
+    "claims_per_voter_per_minute": 120,
+    "casts_per_token_per_minute": 120,
+    "rejected_ballots_per_token": 5,
+}
+
+
+class CeremonyError(Exception):
+    """A step cannot be done now; the message says why and what to do instead."""
+
+
+def complete(draft: dict[str, Any]) -> dict[str, Any]:
+    """The draft with the default policy, rates and origin where it has none."""
+    election = draft.get("id")
+    defaults = {
+        "eligibility": {
+            "policy": policy.default_policy(),
+            "attributes": {},
+            "late_changes": "recheck",
+        },
+        "rate": DEFAULT_RATE,
+        "receipts": {"origin": f"votepyramid.example/{election}"},
+    }
+    made = dict(draft)
+    for name, values in defaults.items():
+        given = made.get(name, {})
+        made[name] = {**values, **given} if isinstance(given, dict) else given
+    return made
+
+
+def prepare(
+    engine: Engine, keys: ElectionKeys, draft: dict[str, Any]
+) -> dict[str, Any]:
+    """The manifest to sign: the draft, completed, with the ballot box key.
+
+    Makes the election's issuance and ballot box keys and stores them wrapped. Done
+    again it names the same keys, so a corrected draft can be prepared anew.
+
+    Raises ManifestInvalid, and CeremonyError when the election exists already.
+    """
+    manifest = complete(draft)
+    manifests.require(manifest, draft=True)
+    election, origin = manifest["id"], manifest["receipts"]["origin"]
+    with engine.begin() as connection:
+        # Two preparing at once would each make keys; the second waits instead.
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(election))))
+        if _exists(connection, election):
+            raise CeremonyError(
+                f"election {election!r} exists: its manifest is signed and fixed; "
+                "take another id"
+            )
+        public = _public_key(connection, election)
+        if public is None:
+            public = _make_keys(connection, keys, election, origin)
+            audit.append(connection, election, [audit.Event("election_prepared")])
+    if VerifierKey.parse(public).name != origin:
+        raise CeremonyError(
+            f"election {election!r} was prepared for origin "
+            f"{VerifierKey.parse(public).name!r}: keep it, or take another id"
+        )
+    manifest["receipts"] = {"origin": origin, "key": public}
+    manifests.require(manifest)
+    return manifest
+
+
+def create(engine: Engine, signed: Any, authority: str) -> ElectionView:
+    """Take a signed manifest in. `authority` is the signer's verifier key text.
+
+    Raises ManifestInvalid; ManifestError when the signature is not the authority's;
+    CeremonyError when the manifest was not prepared here or the election exists.
+    """
+    manifest = protocol.open_manifest(signed, authority)
+    manifests.require(manifest)
+    election, m = manifest["id"], manifest_hash(manifest)
+    rules = policy.load(manifest["eligibility"])
+    with engine.begin() as connection:
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(election))))
+        if _exists(connection, election):
+            raise CeremonyError(f"election {election!r} exists already")
+        if _public_key(connection, election) != manifest["receipts"]["key"]:
+            raise CeremonyError(
+                "the manifest's receipts key is not one of this engine's: run "
+                "`election prepare` here, then sign what it wrote"
+            )
+        connection.execute(
+            insert(Election).values(
+                id=election,
+                title=manifest["title"],
+                signed_manifest=protocol.dump_signed(signed).decode(),
+                manifest_hash=m,
+                authority=authority,
+                policy_hash=rules.hash,
+                opens_at=manifests.parse_time(manifest["opens"]),
+                closes_at=manifests.parse_time(manifest["closes"]),
+                grace_seconds=manifest["grace_seconds"],
+            )
+        )
+        detail = {"manifest_hash": m.hex(), "policy_hash": rules.hash}
+        event = audit.Event("election_created", detail=detail)
+        audit.append(connection, election, [event])
+        return service.get(connection, election)
+
+
+def open_election(engine: Engine, election: str) -> ElectionView:
+    """Let the election take claims and ballots from its opening time on.
+
+    Raises CeremonyError without a roster, and after the election was over.
+    """
+    with changing(engine, election) as (connection, view, now):
+        if view.status != "created":
+            raise CeremonyError(f"election {election!r} is {view.status} already")
+        if view.roster_version == 0:
+            raise CeremonyError(
+                f"election {election!r} has no roster: `roster import` one first"
+            )
+        if now >= view.closes_at:
+            raise CeremonyError(f"election {election!r} ended at {view.closes_at}")
+        _move(connection, election, "election_opened", status="open", opened_at=now)
+        return service.get(connection, election)
+
+
+def close(engine: Engine, election: str, *, early: bool = False) -> ElectionView:
+    """End the election for good; ballots are still taken for the grace time.
+
+    Raises CeremonyError before the announced time unless `early`.
+    """
+    with changing(engine, election) as (connection, view, now):
+        if view.status != "open":
+            raise CeremonyError(f"election {election!r} is {view.status}, not open")
+        if now < view.closes_at and not early:
+            raise CeremonyError(
+                f"election {election!r} was announced to close at "
+                f"{view.closes_at:%Y-%m-%dT%H:%M:%SZ}: wait, or close it early with "
+                "--early"
+            )
+        _move(connection, election, "election_closed", status="closed", closed_at=now)
+        return service.get(connection, election)
+
+
+def show(connection: Connection, election: str) -> dict[str, Any]:
+    """Where the election stands, with its counts, as plain JSON values."""
+    view = service.get(connection, election)
+    voters = connection.scalar(
+        select(RosterVersion.voters).where(
+            RosterVersion.election == election,
+            RosterVersion.version == view.roster_version,
+        )
+    )
+
+    def count(table: type[Any], *conditions: Any) -> int:
+        query = select(func.count()).select_from(table)
+        return (
+            connection.scalar(query.where(table.election == election, *conditions)) or 0
+        )
+
+    return {
+        **service.describe(view),
+        "authority": view.authority,
+        "policy_hash": view.policy_hash,
+        "roster_version": view.roster_version,
+        "voters": voters or 0,
+        "tokens_issued": count(VoteToken, VoteToken.revoked_at.is_(None)),
+        "tokens_used": count(VoteToken, VoteToken.used),
+        "tokens_revoked": count(VoteToken, VoteToken.revoked_at.is_not(None)),
+        "votes_accepted": count(VoteSubmission, VoteSubmission.status == "accepted"),
+        "votes_rejected": count(VoteSubmission, VoteSubmission.status == "rejected"),
+        "audit_events": count(AuditEvent),
+        "issuance_key": _issuance_key_state(connection, election),
+    }
+
+
+@contextmanager
+def changing(
+    engine: Engine, election: str
+) -> Iterator[tuple[Connection, ElectionView, datetime]]:
+    """A transaction that holds the election's row, the election, and the clock.
+
+    Raises CeremonyError when there is no such election.
+    """
+    with engine.begin() as connection:
+        held = select(func.clock_timestamp()).where(Election.id == election)
+        now = connection.scalar(held.with_for_update())
+        try:
+            view = service.get(connection, election)
+        except Refused as error:
+            if error.code != Code.ELECTION_UNKNOWN:
+                raise
+            raise CeremonyError(f"there is no election {election!r}") from None
+        assert now is not None
+        yield connection, view, now
+
+
+def _move(connection: Connection, election: str, event: str, **values: Any) -> None:
+    connection.execute(update(Election).where(Election.id == election).values(values))
+    audit.append(connection, election, [audit.Event(event)])
+
+
+def _make_keys(
+    connection: Connection, keys: ElectionKeys, election: str, origin: str
+) -> str:
+    """Store fresh issuance and ballot box keys; the latter's verifier text."""
+    box = SigningKey.generate(origin)
+    issuance = secrets.token_bytes(ISSUANCE_KEY_LENGTH)
+    keys.store(connection, election, "issuance", uuid.uuid4(), issuance)
+    public, secret = box.verifier.text(), box.text().encode()
+    keys.store(connection, election, "ballot-box", uuid.uuid4(), secret, public)
+    return public
+
+
+def _exists(connection: Connection, election: str) -> bool:
+    check_id(election)
+    query = select(Election.id).where(Election.id == election)
+    return connection.scalar(query) is not None
+
+
+def _public_key(connection: Connection, election: str) -> str | None:
+    return connection.scalar(
+        select(WrappedKey.public).where(
+            WrappedKey.election == election, WrappedKey.purpose == "ballot-box"
+        )
+    )
+
+
+def _issuance_key_state(connection: Connection, election: str) -> str:
+    row = connection.execute(
+        select(WrappedKey.wrapped.is_(None).label("destroyed")).where(
+            WrappedKey.election == election, WrappedKey.purpose == "issuance"
+        )
+    ).first()
+    return "missing" if row is None else "destroyed" if row.destroyed else "present"
