@@ -103,13 +103,15 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    client = await connect(settings, lazy=True, role="worker")
-    preparing = asyncio.create_task(preparation.prepare(client, patience=300))
+    # A lazy client waits for Temporal to come up; workers need a connected one.
+    waiting = await connect(settings, lazy=True, role="worker")
+    preparing = asyncio.create_task(preparation.prepare(waiting, patience=300))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({preparing, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not preparing.done():
         return
     preparing.result()
+    client = await connect(settings, role="worker")
     workers = build_workers(client, settings)
     running = [asyncio.create_task(worker.run()) for worker in workers]
     log.info("worker_polling", roles=sorted(settings.roles), pid=os.getpid())

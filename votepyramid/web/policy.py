@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyramid.authorization import Allowed, Denied
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError
-from pyramid.security import NO_PERMISSION_REQUIRED
+from pyramid.security import NO_PERMISSION_REQUIRED, Allowed, Denied
 
 SAFE = {"GET", "HEAD", "OPTIONS"}
 ANYONE = NO_PERMISSION_REQUIRED
