@@ -27,7 +27,12 @@ MIGRATION_LOCK = 0x766F7465  # "vote"
 
 def run() -> None:
     url = context.config.attributes.get("url") or Settings.load().owner_database_url
-    engine = make_engine(url, pool_size=1, application_name="votepyramid-migrate")
+    engine = make_engine(
+        url,
+        pool_size=1,
+        application_name="votepyramid-migrate",
+        lock_timeout_ms=4_000,
+    )
     with engine.connect() as connection:
         connection.execute(
             text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK}

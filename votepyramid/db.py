@@ -26,7 +26,9 @@ T = TypeVar("T")
 GROUPS_CHANNEL = "votepyramid_groups"
 
 STATEMENT_TIMEOUT_MS = 5_000
-LOCK_TIMEOUT_MS = 4_000
+# Groups that share tokens wait for each other for milliseconds. Whoever waits
+# longer had better fail and be seen waiting.
+LOCK_TIMEOUT_MS = 1_000
 CONNECT_TIMEOUT_S = 3
 
 
@@ -50,6 +52,7 @@ def make_engine(
     pool_size: int = 8,
     application_name: str = "votepyramid",
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
+    lock_timeout_ms: int = LOCK_TIMEOUT_MS,
 ) -> Engine:
     """An engine on psycopg 3 with our timeouts; the pool never queues for long.
 
@@ -71,7 +74,7 @@ def make_engine(
             "application_name": application_name,
             "options": (
                 f"-c statement_timeout={statement_timeout_ms} "
-                f"-c lock_timeout={min(LOCK_TIMEOUT_MS, statement_timeout_ms)} "
+                f"-c lock_timeout={lock_timeout_ms} "
                 "-c timezone=UTC"
             ),
         },

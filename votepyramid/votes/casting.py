@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from votepyramid.audit.junk import JunkCounter
 from votepyramid.db import reading
 from votepyramid.elections.service import ManifestHashes
 from votepyramid.engine.gateway import Gateway, Place
@@ -86,9 +87,14 @@ class Casting:
     """Takes votes. Safe to call from many threads."""
 
     def __init__(
-        self, engine: Engine, gateway: Gateway[Answer], settings: Settings
+        self,
+        engine: Engine,
+        gateway: Gateway[Answer],
+        junk: JunkCounter,
+        settings: Settings,
     ) -> None:
         self._engine = engine
+        self._junk = junk
         self._gateway = gateway
         self._timeout = settings.answer_timeout
         self._hashes = ManifestHashes()
@@ -107,6 +113,7 @@ class Casting:
         if arrival.receipt is not None:
             return Answer(receipt=arrival.receipt)
         if arrival.refusal is not None:
+            self._junk.note(election_id, arrival.refusal)
             raise Refused(arrival.refusal)
         place = self._gateway.submit(
             Item(

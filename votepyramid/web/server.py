@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 import waitress.server
+from waitress import wasyncore
 from pyramid.router import Router
 
 from votepyramid.processes import leave
@@ -70,11 +71,9 @@ def run(
 
 def _drain(server: Any, services: Services, timeout: float) -> None:
     deadline = time.monotonic() + timeout
-    # Only the listener: open connections are still to be answered.
-    servers = getattr(server, "effective_listen", None) and [server]
-    for one in servers or [server]:
-        one.accepting = False
-        one.socket.close()
+    # Only the listener, and on waitress's own loop: open connections stay and are
+    # still answered, a new request on one of them with 503.
+    server.trigger.pull_trigger(lambda: wasyncore.dispatcher.close(server))
     services.drain(timeout)
     dispatcher = server.task_dispatcher
     while time.monotonic() < deadline:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 from temporalio.client import Client
 
+from votepyramid.audit.junk import JunkCounter
 from votepyramid.db import make_engine
 from votepyramid.eligibility.identity import JwtVerifier
 from votepyramid.engine.connection import LoopThread, connect
@@ -54,15 +55,18 @@ class Services:
     claiming: Claiming | None
     verifier: JwtVerifier | None
     limits: Limits
+    junk: JunkCounter
 
     def start(self) -> None:
         """Begin listening. After fork, before the first request."""
         self.threads.submit(self.listener.run())
+        self.junk.start()
 
     def drain(self, timeout: float) -> None:
         """Answer what is inside, take nothing new."""
         for gateway in self.gateways:
             gateway.drain(timeout)
+        self.junk.flush()
 
 
 def make_services(settings: Settings) -> Services:
@@ -72,6 +76,7 @@ def make_services(settings: Settings) -> Services:
         pool_size=settings.database_pool,
         application_name="votepyramid-web",
     )
+    junk = JunkCounter(engine)
     threads = LoopThread()
     temporal = TemporalLink(settings)
     settings.require("codec_keys_file")
@@ -82,7 +87,7 @@ def make_services(settings: Settings) -> Services:
     if "cast" in settings.roles:
         line = VoteLine(engine, settings)
         votes: Gateway[Answer] = Gateway(line, settings, threads, temporal.client)
-        casting = Casting(engine, votes, settings)
+        casting = Casting(engine, votes, junk, settings)
         gateways.append(votes)
     if "claim" in settings.roles:
         provider = LocalKeyFile(settings.require("kek_file"))
@@ -114,4 +119,5 @@ def make_services(settings: Settings) -> Services:
         claiming,
         verifier,
         Limits(engine),
+        junk,
     )
