@@ -81,6 +81,7 @@ def test_an_idle_connection_that_was_closed_is_no_failure(
     first = voter.cast(ballot).answer
     time.sleep(0.05)
     assert voter.cast(ballot).answer == first
+    assert voter.waits == []
 
 
 def test_retry_after_is_a_least_wait(
