@@ -52,7 +52,7 @@ class CeremonyError(Exception):
 def complete(draft: dict[str, Any]) -> dict[str, Any]:
     """The draft with the default policy, rates and origin where it has none."""
     election = draft.get("id")
-    defaults = {
+    defaults: dict[str, dict[str, Any]] = {
         "eligibility": {
             "policy": policy.default_policy(),
             "attributes": {},
@@ -219,7 +219,9 @@ def changing(
     """
     with engine.begin() as connection:
         held = select(func.clock_timestamp()).where(Election.id == election)
-        now = connection.scalar(held.with_for_update())
+        # Not the full lock: foreign keys of tokens and votes share the row's key,
+        # and a long import must not make voters wait.
+        now = connection.scalar(held.with_for_update(key_share=True))
         try:
             view = service.get(connection, election)
         except Refused as error:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, select
 
 from votepyramid.elections.models import Election
 from votepyramid.errors import Code, Refused
+from votepyramid.protocol.encoding import NotCanonical, check_id
 
 # A handful of elections at a time; a manifest with all its precincts is small.
 _CACHED_MANIFESTS = 64
@@ -60,6 +61,11 @@ _COLUMNS = (
 
 def get(connection: Connection, election_id: str) -> ElectionView:
     """The election as it stands now. Raises Refused(ELECTION_UNKNOWN)."""
+    try:
+        check_id(election_id)
+    except NotCanonical:
+        # Also what the database could not even be asked, such as a NUL.
+        raise Refused(Code.ELECTION_UNKNOWN) from None
     row = connection.execute(
         select(*_COLUMNS).where(Election.id == election_id)
     ).first()
