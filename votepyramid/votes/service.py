@@ -181,6 +181,7 @@ def check(
                 VoteToken.user,
                 VoteToken.style,
                 VoteToken.roster_version,
+                VoteToken.policy_hash,
                 VoteToken.revoked_at,
             ).where(
                 VoteToken.token.in_([uuid.UUID(v.token_id) for v in votes]),
@@ -195,10 +196,11 @@ def check(
 def _no_longer_eligible(
     connection: Connection, election: ElectionView, tokens: Sequence[Row[Any]]
 ) -> dict[str, str]:
-    """Reasons by token id, for tokens issued under an older roster."""
+    """Reasons by token id, for tokens that rest on an older roster or policy."""
     if election.manifest["eligibility"]["late_changes"] != "recheck":
         return {}
-    stale = [t for t in tokens if t.roster_version != election.roster_version]
+    now = (election.roster_version, election.policy_hash)
+    stale = [t for t in tokens if (t.roster_version, t.policy_hash) != now]
     if not stale:
         return {}
     found = eligibility.assess(
