@@ -24,12 +24,8 @@ def configure(settings: Settings) -> Configurator:
     config.registry["services"] = services
     config.add_request_method(_services, "services", reify=True)
 
-    # Refusals become problem documents, and nothing goes out without headers.
-    config.include("votepyramid.web.problems")
-    config.include("votepyramid.web.tweens")
-    # Who is asking; views must say what they are.
-    config.include("votepyramid.web.policy")
-    # Liveness, readiness, metrics.
+    # Around every door: problem documents, security headers, who is asking, views
+    # that must say what they are; liveness, readiness, metrics.
     config.include("votepyramid.web.routes")
     # What an election is: its state and its signed manifest.
     config.include("votepyramid.elections.routes")

@@ -61,6 +61,7 @@ def _declared(view: Any, info: Any) -> Any:
 _declared.options = ("unsafe",)  # type: ignore[attr-defined]
 
 
-def includeme(config: Configurator) -> None:
+def add_policy(config: Configurator) -> None:
+    """Set the security policy and look at every view that is added."""
     config.set_security_policy(VoterPolicy())
     config.add_view_deriver(_declared, name="declared", under="secured_view")

@@ -80,7 +80,8 @@ def _unexpected(error: Exception, request: Any) -> Response:
     return problem(Refused(Code.INTERNAL))
 
 
-def includeme(config: Configurator) -> None:
+def add_exception_views(config: Configurator) -> None:
+    """Whatever a view raises, the caller sees a problem document."""
     config.add_exception_view(_refused, context=Refused)
     config.add_exception_view(_http, context=HTTPException)
     config.add_exception_view(_unexpected, context=Exception)

@@ -1,11 +1,18 @@
-"""Routes for whoever watches the process."""
+"""What surrounds every door, and the routes for whoever watches the process."""
 
 from __future__ import annotations
 
 from pyramid.config import Configurator
+from pyramid.tweens import INGRESS
+
+from votepyramid.web.policy import add_policy
+from votepyramid.web.problems import add_exception_views
 
 
 def includeme(config: Configurator) -> None:
+    config.add_tween("votepyramid.web.tweens.observed", under=INGRESS)
+    add_exception_views(config)
+    add_policy(config)
     config.add_route("health.live", "/health/live")
     config.add_route("health.ready", "/health/ready")
     config.add_route("metrics", "/metrics")

@@ -13,9 +13,7 @@ from typing import Any
 
 import structlog
 from prometheus_client import Counter, Histogram
-from pyramid.config import Configurator
 from pyramid.response import Response
-from pyramid.tweens import INGRESS
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +68,3 @@ def observed(
         return response
 
     return tween
-
-
-def includeme(config: Configurator) -> None:
-    config.add_tween("votepyramid.web.tweens.observed", under=INGRESS)
