@@ -35,6 +35,21 @@ def pytest_report_collectionfinish(items: list[pytest.Item]) -> list[str]:
     return lines
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Get the Temporal programs now: a first build outlasts any test's timeout."""
+    if session.config.option.collectonly:
+        return
+    used = {
+        name for item in session.items for name in getattr(item, "fixturenames", ())
+    }
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    say = reporter.write_line if reporter is not None else print
+    if "temporal_cli" in used:
+        temporal_programs.find_cli(say)
+    if "temporal_programs_on_postgres" in used:
+        temporal_programs.find_server(say)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for part in needs.missing(needs.wanted_by(item)):
         said = f"needs {needs.PARTS[part].install}"
@@ -86,15 +101,15 @@ def module_database(postgres: EmbeddedPostgres, template: str) -> Iterator[Datab
 
 
 @pytest.fixture(scope="session")
-def temporal_cli(request: pytest.FixtureRequest) -> Path:
-    """The `temporal` program; a first build tells its progress on the terminal."""
-    capture = request.config.pluginmanager.getplugin("capturemanager")
+def temporal_cli() -> Path:
+    """The `temporal` program."""
+    return temporal_programs.find_cli()
 
-    def say(line: str) -> None:
-        with capture.global_and_fixture_disabled():
-            print(line, flush=True)
 
-    return temporal_programs.find_cli(say)
+@pytest.fixture(scope="session")
+def temporal_programs_on_postgres() -> dict[str, Path]:
+    """`temporal-server`, `temporal-sql-tool`, `temporal-ui-server` by name."""
+    return temporal_programs.find_server()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -17,7 +16,7 @@ import psycopg
 import pytest
 
 from tests.support.needs import needs
-from tests.support.processes import eventually
+from tests.support.processes import eventually, gone
 from votepyramid.stack import binaries, roles
 from votepyramid.stack.accounts import postgres_account
 from votepyramid.stack.errors import StackError
@@ -35,14 +34,6 @@ time.sleep(600)
 """
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="votepyramid-pg-"))
-    made.chmod(0o711)
-    yield made
-    shutil.rmtree(made)
-
-
 def supervisor(home: Path) -> tuple[subprocess.Popen[str], int]:
     """Another process that runs a server in `home`; and the server's pid."""
     process = subprocess.Popen(
@@ -52,13 +43,6 @@ def supervisor(home: Path) -> tuple[subprocess.Popen[str], int]:
     )
     assert process.stdout is not None
     return process, int(process.stdout.readline().split()[0])
-
-
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def write_a_row(server: EmbeddedPostgres) -> None:

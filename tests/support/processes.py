@@ -18,37 +18,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from tests.support.databases import Database
 from votepyramid.stack import children, credentials
 from votepyramid.stack.devserver import DevServer
 from votepyramid.stack.ports import LOOPBACK, free_port
 from votepyramid.stack.program import Program, http_status
 
-INI = """
-[app:main]
-use = egg:votepyramid#main
-votepyramid.environment = development
-votepyramid.roles = {roles}
-[server:main]
-use = egg:votepyramid#main
-listen = {listen}
-[loggers]
-keys = root
-[handlers]
-keys = console
-[formatters]
-keys = plain
-[logger_root]
-level = INFO
-handlers = console
-[handler_console]
-class = StreamHandler
-args = (sys.stderr,)
-level = NOTSET
-formatter = plain
-[formatter_plain]
-format = %(message)s
-"""
+INI = Path(__file__).resolve().parents[2] / "development.ini"
 
 
 def environment(
@@ -152,12 +130,10 @@ def start_web(
 ) -> Running:
     """Start `votepyramid serve` on a free port; returns when `ready_path` says 200."""
     port = free_port()
-    ini = folder / f"{name}.ini"
-    ini.write_text(INI.format(roles=roles, listen=f"{LOOPBACK}:{port}"))
     web = Running(
         name,
-        ["serve", str(ini)],
-        env=env,
+        ["serve", str(INI), "--listen", f"{LOOPBACK}:{port}"],
+        env={**env, "VOTEPYRAMID_ROLES": roles},
         log=folder / f"{name}.log",
         ready=lambda: http_status(port, ready_path) == 200,
     )
@@ -185,3 +161,11 @@ def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
             return True
         time.sleep(0.05)
     return condition()
+
+
+def gone(pid: int) -> bool:
+    """True when no process has this id, or only its exit status is left."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

@@ -104,13 +104,30 @@ def stop(
     for number, seconds in signals:
         try:
             process.send_signal(number)
-            process.wait(seconds)
-        except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
-            continue
         except psutil.NoSuchProcess:
-            pass
-        return number is not signal.SIGKILL
+            return True
+        if _ends(process, seconds):
+            return number is not signal.SIGKILL
     return False
+
+
+def _ends(process: subprocess.Popen[bytes] | psutil.Process, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not _ended(process):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _ended(process: subprocess.Popen[bytes] | psutil.Process) -> bool:
+    if isinstance(process, subprocess.Popen):
+        return process.poll() is not None
+    try:
+        # Where nobody reaps orphans (a container without an init) they stay zombies.
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _note(record: Path, pid: int) -> None:

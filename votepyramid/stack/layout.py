@@ -32,6 +32,7 @@ class Layout:
         self.temporal = self.var / "temporal"
         self.demo = self.var / "demo"
         self.environment = self.run / "environment"
+        self.metrics = self.run / "metrics"
 
     def make(self) -> None:
         """Make the folders, closed to others."""
@@ -96,6 +97,8 @@ class Layout:
                 children.stop(process)
                 stopped.append(record.name.removesuffix(".process.json"))
             record.unlink()
+        # Counters of processes that are gone would be added to the new ones'.
+        shutil.rmtree(self.metrics, ignore_errors=True)
         return stopped
 
 
