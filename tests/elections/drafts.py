@@ -75,6 +75,6 @@ def manifest(**changes: Any) -> dict[str, Any]:
 
 def draft(**changes: Any) -> dict[str, Any]:
     """The same before `prepare`: without the ballot box key."""
-    made = manifest(**changes)
+    made = manifest()
     del made["receipts"]
-    return made
+    return {**made, **changes}

@@ -28,11 +28,9 @@ from votepyramid.elections.models import Election
 from votepyramid.elections.service import ElectionView
 from votepyramid.eligibility import policy
 from votepyramid.eligibility.models import RosterVersion
-from votepyramid.errors import Code, Refused
 from votepyramid.keys.models import WrappedKey
 from votepyramid.keys.service import ElectionKeys
 from votepyramid.protocol import manifest as protocol
-from votepyramid.protocol.encoding import check_id
 from votepyramid.protocol.identifiers import ISSUANCE_KEY_LENGTH, manifest_hash
 from votepyramid.protocol.notes import SigningKey, VerifierKey
 from votepyramid.tokens.models import VoteToken
@@ -215,21 +213,16 @@ def changing(
 ) -> Iterator[tuple[Connection, ElectionView, datetime]]:
     """A transaction that holds the election's row, the election, and the clock.
 
-    Raises CeremonyError when there is no such election.
+    Raises Refused(ELECTION_UNKNOWN).
     """
     with engine.begin() as connection:
-        held = select(func.clock_timestamp()).where(Election.id == election)
+        service.get(connection, election)
         # Not the full lock: foreign keys of tokens and votes share the row's key,
         # and a long import must not make voters wait.
-        now = connection.scalar(held.with_for_update(key_share=True))
-        try:
-            view = service.get(connection, election)
-        except Refused as error:
-            if error.code != Code.ELECTION_UNKNOWN:
-                raise
-            raise CeremonyError(f"there is no election {election!r}") from None
-        assert now is not None
-        yield connection, view, now
+        held = select(Election.id).where(Election.id == election)
+        connection.execute(held.with_for_update(key_share=True))
+        now = connection.execute(select(func.clock_timestamp())).scalar_one()
+        yield connection, service.get(connection, election), now
 
 
 def _move(connection: Connection, election: str, event: str, **values: Any) -> None:
@@ -250,7 +243,6 @@ def _make_keys(
 
 
 def _exists(connection: Connection, election: str) -> bool:
-    check_id(election)
     query = select(Election.id).where(Election.id == election)
     return connection.scalar(query) is not None
 

@@ -63,7 +63,7 @@ def check(document: Any, *, draft: bool = False) -> list[ManifestProblem]:
     if isinstance(document, dict):
         for sense in _SENSES:
             problems.update(sense(document))
-    if not problems and not (draft and PREPARED - set(document)):
+    if not problems and not draft:
         # The protocol's own check, which clients run, has the last word.
         problems.update(_protocol(document))
     return sorted(problems)
@@ -305,7 +305,8 @@ def _protocol(document: dict[str, Any]) -> Iterator[ManifestProblem]:
     try:
         protocol.check_manifest(document)
     except protocol.ManifestError as error:
-        yield ManifestProblem(error.path, error.problem)
+        said = error.problem.removeprefix(f"{error.path}: ")
+        yield ManifestProblem(error.path, said)
 
 
 _SENSES: tuple[Callable[[dict[str, Any]], Iterator[ManifestProblem]], ...] = (
