@@ -1,6 +1,6 @@
 """How often one voter may claim and one token be cast, by the manifest's `rate`.
 
-A moving window in each process's memory, keyed by a hash: an election served by n
+A window of a minute in each process's memory, keyed by a hash: an election served by n
 processes allows up to n times the rate. That is enough to stop a client that runs
 wild, costs no round trip, and fails open; the bound on work is the gateway's queue.
 """

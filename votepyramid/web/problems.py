@@ -8,10 +8,15 @@ from typing import Any
 
 import structlog
 from pyramid.config import Configurator
-from pyramid.httpexceptions import HTTPException
+from pyramid.exceptions import URLDecodeError
+from pyramid.httpexceptions import HTTPException, HTTPNotFound
 from pyramid.response import Response
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from votepyramid.db import is_fault
 from votepyramid.errors import PROBLEMS, Code, Refused
+from votepyramid.keys.provider import KeyProviderError
 
 log = structlog.get_logger(__name__)
 
@@ -59,10 +64,61 @@ def _refused(error: Refused, _request: Any) -> Response:
     return problem(error)
 
 
+def server_refusal(status: int, limits: dict[int, int]) -> Response:
+    """What the HTTP server refuses before the application sees it, by its status.
+
+    `limits` are the bytes that 413 (a body) and 431 (header fields) allow.
+    """
+    if status in limits:
+        return problem(Refused(Code.TOO_LARGE, extras={"limit": limits[status]}))
+    if status == 500:
+        return problem(Refused(Code.INTERNAL))
+    return malformed("not an HTTP request that this server takes")
+
+
+def malformed(what: str) -> Response:
+    """A request that is wrong as a whole, in one sentence of ours."""
+    errors = [{"field": "", "problem": what}]
+    return problem(Refused(Code.MALFORMED, extras={"errors": errors}))
+
+
 def _http(error: HTTPException, _request: Any) -> Response:
-    code = _BY_STATUS.get(error.status_code, Code.INTERNAL)
-    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-    return problem(Refused(code), headers)
+    return problem(Refused(_BY_STATUS.get(error.status_code, Code.INTERNAL)))
+
+
+def _not_found(_error: HTTPNotFound, request: Any) -> Response:
+    """No such address; or no view takes this method there, which Pyramid calls the
+    same."""
+    methods = _methods(request)
+    if not methods or request.method in methods:
+        return problem(Refused(Code.NOT_FOUND))
+    return problem(Refused(Code.METHOD_NOT_ALLOWED), {"Allow": ", ".join(methods)})
+
+
+def _methods(request: Any) -> list[str]:
+    """What the views of the matched route take, sorted."""
+    route = request.matched_route
+    if route is None:
+        return []
+    found: set[str] = set()
+    for view in request.registry.introspector.get_category("views", []):
+        declared = view["introspectable"]
+        if declared["route_name"] == route.name:
+            methods = declared["request_methods"]
+            found |= {methods} if isinstance(methods, str) else set(methods or ())
+    return sorted(found | {"HEAD"} if "GET" in found else found)
+
+
+def _undecodable(_error: URLDecodeError, _request: Any) -> Response:
+    return malformed("the address is not UTF-8")
+
+
+def _away(error: Exception, request: Any) -> Response:
+    """A part was away in the middle of it: what was begun can be sent again."""
+    if isinstance(error, DBAPIError) and not is_fault(error):
+        return _unexpected(error, request)
+    log.warning("part_away", error=type(error).__name__)
+    return problem(Refused(Code.UNAVAILABLE, retry_after=2.0))
 
 
 def _unexpected(error: Exception, request: Any) -> Response:
@@ -84,4 +140,8 @@ def add_exception_views(config: Configurator) -> None:
     """Whatever a view raises, the caller sees a problem document."""
     config.add_exception_view(_refused, context=Refused)
     config.add_exception_view(_http, context=HTTPException)
+    config.add_exception_view(_not_found, context=HTTPNotFound)
+    config.add_exception_view(_undecodable, context=URLDecodeError)
+    for part in (DBAPIError, PoolTimeout, KeyProviderError):
+        config.add_exception_view(_away, context=part)
     config.add_exception_view(_unexpected, context=Exception)

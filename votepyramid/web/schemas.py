@@ -22,7 +22,7 @@ class _Text:
     def __init__(self, parse: Callable[[str], Any]) -> None:
         self._parse = parse
 
-    def serialize(self, node: Any, appstruct: Any) -> Any:  # noqa: ARG002
+    def serialize(self, node: Any, appstruct: Any) -> Any:
         return appstruct
 
     def deserialize(self, node: Any, cstruct: Any) -> Any:
@@ -56,7 +56,7 @@ def read_body(request: Any, schema: StrictSchema, limit: int) -> dict[str, Any]:
     Raises Refused: UNSUPPORTED_MEDIA_TYPE, TOO_LARGE over `limit` bytes, MALFORMED
     with `errors`, a list of {field, problem}.
     """
-    if request.content_type != "application/json":
+    if (request.content_type or "").lower() != "application/json":
         raise Refused(Code.UNSUPPORTED_MEDIA_TYPE)
     if request.content_length is not None and request.content_length > limit:
         raise Refused(Code.TOO_LARGE, extras={"limit": limit})

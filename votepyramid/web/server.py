@@ -15,16 +15,40 @@ from typing import Any
 
 import structlog
 import waitress.server
-from waitress import wasyncore
 from pyramid.router import Router
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.task import ErrorTask
 
 from votepyramid.processes import leave
+from votepyramid.web.problems import server_refusal
 from votepyramid.web.services import Services
+from votepyramid.web.tweens import dress
 
 log = structlog.get_logger(__name__)
 
 # waitress refuses bodies over this by itself; ours are refused far earlier.
 MAX_BODY = 1024 * 1024
+# Room for a sign-in token of the largest size we take, and a proxy's own headers.
+MAX_HEADERS = 32 * 1024
+
+
+class _Refusal(ErrorTask):
+    """What waitress refuses by itself looks like every other refusal."""
+
+    def execute(self) -> None:
+        limits = {413: MAX_BODY, 431: MAX_HEADERS}
+        response = server_refusal(self.request.error.code, limits)
+        dress(response)
+        self.status = response.status
+        self.response_headers = list(response.headerlist)
+        self.set_close_on_finish()
+        self.content_length = response.content_length
+        self.write(response.body)
+
+
+class _Channel(HTTPChannel):
+    error_task_class = _Refusal
 
 
 def run(
@@ -48,6 +72,7 @@ def run(
         app,
         threads=settings.threads,
         max_request_body_size=MAX_BODY,
+        max_request_header_size=MAX_HEADERS,
         connection_limit=settings.threads * 8,
         channel_timeout=30,
         cleanup_interval=10,
@@ -56,6 +81,7 @@ def run(
         clear_untrusted_proxy_headers=True,
         **options,
     )
+    server.channel_class = _Channel
     services.start()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

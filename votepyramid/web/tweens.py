@@ -38,6 +38,15 @@ HEADERS = {
 }
 
 
+def dress(response: Response) -> str:
+    """Put on every header that each answer has; the request id among them."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    request_id = secrets.token_hex(8)
+    response.headers["X-Request-Id"] = request_id
+    return request_id
+
+
 def observed(
     handler: Callable[[Any], Response], _registry: Any
 ) -> Callable[[Any], Response]:
@@ -45,11 +54,8 @@ def observed(
 
     def tween(request: Any) -> Response:
         began = time.perf_counter()
-        request_id = secrets.token_hex(8)
         response = handler(request)
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        response.headers["X-Request-Id"] = request_id
+        request_id = dress(response)
         matched = getattr(request, "matched_route", None)
         route = matched.name if matched is not None else "none"
         method = request.method if request.method in METHODS else "other"
