@@ -165,13 +165,19 @@ class Gateway(Generic[AnswerT]):
             full = len(self._queue) >= self._settings.queue_bound
             if full or wait > self._settings.queue_wait:
                 # Jitter, so that those who are sent away do not return together.
-                after = max(1.0, wait / 2) * (1 + random.random())
+                after = min(max(1.0, wait / 2), self._settings.queue_wait)
+                after *= 1 + random.random()
                 refusal = Refused(Code.OVERLOADED, retry_after=after)
         if refusal is not None:
             metrics.SHED.labels(self._line.prefix).inc()
             raise refusal
 
     def _estimated_wait(self) -> float:
+        next_groups = self._settings.group_votes * self._settings.groups_in_flight
+        if len(self._queue) <= next_groups:
+            # The next groups take them all. After a quiet time the rate is that of
+            # the first few, from which a crowd would seem to wait for minutes.
+            return 0.0
         since = time.monotonic() - RATE_WINDOW_S
         while self._answered and self._answered[0][0] < since:
             self._answered.popleft()
