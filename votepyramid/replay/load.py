@@ -12,6 +12,7 @@ import hashlib
 import time
 import uuid
 from array import array
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -65,7 +66,8 @@ class Progress:
 class Load:
     """One replay's voters. `mint` makes the sign-in token of a voter id.
 
-    `receipts` are SHA-256 digests of the verified answers: all that is kept of them.
+    `receipts` are SHA-256 digests of the verified answers, all that is kept of them;
+    `waits` counts the waits before a retry by their reason.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class Load:
         self.claims = Timing()
         self.casts = Timing()
         self.receipts: set[bytes] = set()
-        self.retries = 0
+        self.waits: Counter[str] = Counter()
 
     def run(self) -> None:
         """Claim and cast for every voter. Raises ReplayFailed."""
@@ -142,7 +144,7 @@ class Load:
             raise ReplayFailed("two voters were given the same token")
 
     def _waited(self, pause: Pause) -> None:
-        self.retries += 1
+        self.waits[pause.reason] += 1
         self._progress.waited(pause)
 
 
