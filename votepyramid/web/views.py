@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry
-from prometheus_client import generate_latest as exposition
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CONTENT_TYPE_LATEST
 from pyramid.response import Response
 from pyramid.view import view_config
 
 from votepyramid.web import health
+from votepyramid.web.metrics import exposition
 from votepyramid.web.policy import ANYONE
 
 
@@ -44,10 +42,6 @@ def ready(request: Any) -> dict[str, Any]:
 @view_config(route_name="metrics", request_method="GET", permission=ANYONE)
 def metrics(_request: Any) -> Response:
     """Prometheus text, over all processes that share the metrics directory."""
-    registry = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    response = Response(exposition(registry))
+    response = Response(exposition())
     response.headers["Content-Type"] = CONTENT_TYPE_LATEST
     return response
