@@ -88,7 +88,7 @@ def running(
     *,
     webs: int = 1,
     workers: int = 1,
-    **settings: object,
+    **settings: Any,
 ) -> Iterator[Engine]:
     """An engine that is up, and stopped afterwards whatever happens."""
     env = environment(database, temporal, folder, **settings)
