@@ -35,7 +35,7 @@ lint: $(VENV)/.dev ## Check style, types and which package may import which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@if grep -q '^\[tool.importlinter\]' pyproject.toml; then $(BIN)/lint-imports; fi
+	@$(BIN)/lint-imports
 
 bench: $(VENV)/.dev ## Measure against one workflow per vote (needs Debian's PostgreSQL)
 	@exec $(BIN)/python -m bench $(ARGS)

@@ -21,6 +21,8 @@ PACKAGES = {
 _SAY_EVERY_SECONDS = 10.0
 # Go 1.21 fetches by itself the toolchain that go.mod asks for.
 _OLDEST_GO = (1, 21)
+# Where Go's own installer puts it, often without a word to PATH.
+USUAL_GO = "/usr/local/go/bin"
 
 
 def build(
@@ -46,7 +48,7 @@ def build(
 
 
 def _go() -> str:
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    go = shutil.which("go") or shutil.which("go", path=USUAL_GO)
     if go is None:
         raise StackError(
             "Temporal is missing: it is neither on PATH nor in the cache, cannot be "
@@ -66,7 +68,7 @@ def _run(
 ) -> None:
     started = time.monotonic()
     next_word = started + _SAY_EVERY_SECONDS
-    say(f"Building {name} with Go (about 5 minutes the first time on two cores).")
+    say(f"Building {name} with Go (up to 5 minutes the first time on two cores).")
     command = [go, "build", "-v", "-trimpath", "-ldflags", "-s -w", "-o", str(target)]
     process = subprocess.Popen(
         [*command, PACKAGES[name]],
