@@ -12,6 +12,18 @@ from votepyramid.protocol.encoding import jcs
 ASK_AGAIN_S = "2"
 
 
+class _Here(Response):
+    """A response whose Location stays a path.
+
+    WebOb makes it absolute from the Host header, which the caller writes and which
+    behind a proxy that ends TLS has another scheme.
+    """
+
+    @staticmethod
+    def _make_location_absolute(_environ: Any, value: str) -> str:
+        return value
+
+
 def recorded(receipt: str) -> Response:
     """The stored answer, byte for byte."""
     return _json(receipt.encode(), 200)
@@ -38,6 +50,6 @@ def pending(request: Any, receipt_hash: str) -> Response:
 
 
 def _json(body: bytes, status: int) -> Response:
-    response = Response(body, status=status, content_type="application/json")
+    response = _Here(body, status=status, content_type="application/json")
     response.headers["Cache-Control"] = "no-store"
     return response

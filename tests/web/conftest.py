@@ -1,0 +1,61 @@
+"""One running engine for the questions that do not hurt it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx2
+import pytest
+
+from tests.support import databases
+from tests.support.elections import MadeElection
+from tests.support.engines import Engine, running
+from tests.support.voting import Door
+from votepyramid.stack.devserver import DevServer
+from votepyramid.stack.postgres import EmbeddedPostgres
+
+
+@dataclass(frozen=True)
+class Site:
+    """An engine with an election that is open, one to come and one that is over."""
+
+    engine: Engine
+    election: MadeElection
+    later: MadeElection
+    over: MadeElection
+
+    @property
+    def url(self) -> str:
+        return self.engine.web.url
+
+    @property
+    def door(self) -> Door:
+        return Door(self.url, self.election)
+
+
+@pytest.fixture(scope="package")
+def site(
+    postgres: EmbeddedPostgres,
+    template: str,
+    temporal: DevServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Site]:
+    """A web process and a worker; voters "v0" to "v299"."""
+    folder = tmp_path_factory.mktemp("site")
+    with (
+        databases.fresh(postgres, template) as database,
+        running(database, temporal, folder) as engine,
+    ):
+        election = engine.make_election(voters=300)
+        later = engine.make_election(id="later", opens_in=3600)
+        over = engine.make_election(id="over", voters=2, grace=0)
+        over.close()
+        yield Site(engine, election, later, over)
+
+
+@pytest.fixture
+def http(site: Site) -> Iterator[httpx2.Client]:
+    """A plain client of the web process."""
+    with httpx2.Client(base_url=site.url, timeout=30) as client:
+        yield client
