@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -116,6 +117,23 @@ def test_a_stranger_with_the_old_process_id_is_left_alone(
     server.start()
     server.stop()
     assert postgres.alive()
+
+
+def test_a_restart_keeps_its_port_or_fails(folder: Path) -> None:
+    server = EmbeddedPostgres(folder / "pg")
+    server.start()
+    port = server.port
+    assert port is not None
+    server.stop()
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        with pytest.raises(StackError, match=f"port {port}|Address already in use"):
+            server.start()
+    server.start()
+    assert server.port == port
+    server.stop()
 
 
 def test_stop_leaves_no_process(folder: Path) -> None:

@@ -46,6 +46,8 @@ class DevServer:
         self.log = log or folder / "temporal.log"
         self.port = port
         self.ui_port = ui_port
+        # Once started, clients know the ports: a later start must get the same ones.
+        self._settled = False
         self.namespaces = ("default", *namespaces)
         self._cli = cli
         self._extra = list(extra)
@@ -60,8 +62,10 @@ class DevServer:
             StackError: the server ended or was not ready in a minute.
         """
         self.database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.port = free_port(self.port)
-        self.ui_port = free_port(self.ui_port)
+        if not self._settled:
+            self.port = free_port(self.port)
+            self.ui_port = free_port(self.ui_port)
+            self._settled = True
         self._http_port = free_port()
         self._process = children.spawn(
             self._command(), log=self.log, env=_environment(), record=self._record

@@ -53,6 +53,8 @@ class EmbeddedPostgres:
         self.cluster = self.home / "data"
         self.log = log or self.home / "postgres.log"
         self.port = port
+        # Once started, clients know the port: a later start must get the same one.
+        self._settled = False
         self._secrets_file = secrets_file or data_dir.with_name("postgres.json")
         self._settings = dict(settings or {})
         self._account = postgres_account()
@@ -76,7 +78,8 @@ class EmbeddedPostgres:
         self._passwords = self._load_passwords()
         if not (self.cluster / "PG_VERSION").exists():
             self._initdb(programs)
-        self.port = free_port(self.port)
+        if not self._settled:
+            self.port, self._settled = free_port(self.port), True
         self._process = children.spawn(
             [programs.postgres, *self._arguments()],
             log=self.log,
