@@ -124,14 +124,19 @@ def retrying(attempt: Callable[[], T], tries: int = 4) -> T:
 
 
 def isolating(
-    connection: Connection, items: Sequence[T], apply: Callable[[list[T]], None]
+    connection: Connection,
+    items: Sequence[T],
+    apply: Callable[[list[T]], None],
+    *,
+    alone: bool = False,
 ) -> list[T]:
     """Apply items under savepoints, halving around those the database refuses.
 
     Returns the refused items; the others are applied, in the order given. When all
-    of them are refused the last error is raised instead: then it is no item's own
-    fault, or there is just the one. Faults of the database are raised at once.
-    `apply` may be called again for an item whose batch failed.
+    of several are refused the last error is raised instead: then it is no item's
+    own fault. `alone` says that there is nobody left to spare, and raises too.
+    Faults of the database are raised at once. `apply` may be called again for an
+    item whose batch failed.
     """
     refused: list[T] = []
     last: DBAPIError | None = None
@@ -150,7 +155,7 @@ def isolating(
             else:
                 half = len(batch) // 2
                 waiting += [batch[half:], batch[:half]]
-    if last is not None and len(refused) == len(items):
+    if last is not None and len(refused) == len(items) and (alone or len(items) > 1):
         raise last
     return refused
 

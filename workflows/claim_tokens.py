@@ -60,7 +60,7 @@ async def decide(group: m.ClaimTokensInput, step: Any) -> list[m.ClaimOutcome]:
 
 
 async def _go_on_alone(election: str, claim: m.Claim) -> None:
-    child = f"claim/{claim.key}"
+    child = m.alone("claim", claim.key)
     try:
         await workflow.start_child_workflow(
             m.CLAIM_TOKEN,

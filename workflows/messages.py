@@ -29,6 +29,16 @@ ELECTION_ID = "ElectionId"
 ISOLATED = "isolated"
 
 
+def alone(kind: str, key: str) -> str:
+    """Id of the workflow in which one vote or claim goes on by itself."""
+    return f"{kind}/{key}"
+
+
+def goes_on_alone(kind: str, group_id: str) -> bool:
+    """True for the id of such a workflow, false for a group's."""
+    return group_id.startswith(alone(kind, ""))
+
+
 @dataclass
 class CastVote:
     """One sealed ballot under a token id. `arrived_at` is the database's clock."""

@@ -74,7 +74,7 @@ async def decide(group: m.SubmitVotesInput, step: Step) -> list[m.VoteOutcome]:
 
 
 async def _go_on_alone(election: str, vote: m.CastVote) -> None:
-    child = f"vote/{vote.receipt_hash}"
+    child = m.alone("vote", vote.receipt_hash)
     try:
         await workflow.start_child_workflow(
             m.SUBMIT_VOTE,

@@ -43,6 +43,7 @@ from temporalio.service import RPCError
 from votepyramid.engine import metrics
 from votepyramid.engine.connection import LoopThread
 from votepyramid.engine.line import AnswerT, Isolated, Item, Line
+from votepyramid.engine.shedding import Shedding
 from votepyramid.errors import Code, Refused
 from votepyramid.settings import Settings
 from workflows.messages import ELECTION_ID
@@ -57,7 +58,6 @@ RPC_TIMEOUT = timedelta(seconds=2)
 # and how often it looks at the tables whatever it hears.
 NOTIFY_GRACE_S = 0.25
 LOOK_S = 1.0
-RATE_WINDOW_S = 5.0
 
 
 @dataclass(eq=False)
@@ -77,6 +77,11 @@ class _Group(Generic[AnswerT]):
     places: list[Place[AnswerT]]
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     began: float = field(default_factory=time.monotonic)
+
+    @property
+    def key(self) -> str:
+        """The key of its first item."""
+        return self.places[0].item.key
 
     def waiting(self) -> list[Place[AnswerT]]:
         return [place for place in self.places if not place.answer.done()]
@@ -100,7 +105,7 @@ class Gateway(Generic[AnswerT]):
         self._queue: deque[Place[AnswerT]] = deque()
         self._places: dict[tuple[str, str], Place[AnswerT]] = {}
         self._running: dict[str, _Group[AnswerT]] = {}
-        self._answered: deque[tuple[float, int]] = deque()
+        self._shedding = Shedding(line.prefix, settings)
         self._draining = False
         self._arrived: asyncio.Event | None = None
         self._slots: asyncio.Semaphore | None = None
@@ -118,7 +123,9 @@ class Gateway(Generic[AnswerT]):
             place = self._places.get(key)
             if place is not None:
                 return place
-            self._shed_if_needed()
+            self._shedding.check(
+                len(self._queue), len(self._running), draining=self._draining
+            )
             place = Place(item)
             self._places[key] = place
             self._queue.append(place)
@@ -155,36 +162,6 @@ class Gateway(Generic[AnswerT]):
         """Notifications may have been missed. On the loop."""
         for group in self._running.values():
             group.woken.set()
-
-    def _shed_if_needed(self) -> None:
-        refusal = None
-        if self._draining or len(self._running) >= self._settings.groups_stuck:
-            refusal = Refused(Code.UNAVAILABLE, retry_after=2 + 3 * random.random())
-        else:
-            wait = self._estimated_wait()
-            full = len(self._queue) >= self._settings.queue_bound
-            if full or wait > self._settings.queue_wait:
-                # Jitter, so that those who are sent away do not return together.
-                after = min(max(1.0, wait / 2), self._settings.queue_wait)
-                after *= 1 + random.random()
-                refusal = Refused(Code.OVERLOADED, retry_after=after)
-        if refusal is not None:
-            metrics.SHED.labels(self._line.prefix).inc()
-            raise refusal
-
-    def _estimated_wait(self) -> float:
-        next_groups = self._settings.group_votes * self._settings.groups_in_flight
-        if len(self._queue) <= next_groups:
-            # The next groups take them all. After a quiet time the rate is that of
-            # the first few, from which a crowd would seem to wait for minutes.
-            return 0.0
-        since = time.monotonic() - RATE_WINDOW_S
-        while self._answered and self._answered[0][0] < since:
-            self._answered.popleft()
-        if not self._answered:
-            return 0.0
-        rate = sum(count for _, count in self._answered) / RATE_WINDOW_S
-        return len(self._queue) / rate
 
     # On the loop from here on.
 
@@ -344,6 +321,9 @@ class Gateway(Generic[AnswerT]):
         except WorkflowFailureError as error:
             # Terminated or cancelled by an operator, perhaps after its commit.
             log.warning("group_ended", group=group.id, error=_kind(error.cause))
+        if len(answers) == 1 and isinstance(answers.get(group.key), Isolated):
+            with self._lock:
+                self._shedding.refused_alone(group.key)
         for place in group.waiting():
             answer = answers.get(place.item.key)
             if answer is not None:
@@ -375,7 +355,7 @@ class Gateway(Generic[AnswerT]):
     async def _resolve(self, place: Place[AnswerT], answer: AnswerT | Isolated) -> None:
         with self._lock:
             self._places.pop((place.item.election, place.item.key), None)
-            self._answered.append((time.monotonic(), 1))
+            self._shedding.answered()
         place.answer.set_result(answer)
         if place.left and not isinstance(answer, Isolated):
             try:

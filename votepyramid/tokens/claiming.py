@@ -149,7 +149,7 @@ class Claiming:
 
 def _answer(outcome: m.ClaimOutcome) -> ClaimAnswer | Isolated | None:
     if outcome.code == m.ISOLATED:
-        return Isolated(f"claim/{outcome.key}")
+        return Isolated(m.alone("claim", outcome.key))
     if outcome.code is not None:
         return ClaimAnswer(code=outcome.code, reason=outcome.reason)
     if outcome.counter is None or outcome.style is None:

@@ -29,7 +29,13 @@ from votepyramid.keys.service import ElectionKeys
 from votepyramid.protocol import identifiers
 from votepyramid.protocol.encoding import b64u, lp, unb64u
 from votepyramid.tokens.models import VoteToken
-from workflows.messages import ISOLATED, Claim, ClaimOutcome, ClaimVerdict
+from workflows.messages import (
+    ISOLATED,
+    Claim,
+    ClaimOutcome,
+    ClaimVerdict,
+    goes_on_alone,
+)
 
 PSEUDONYM = b"evote/voter-pseudonym/v1"
 
@@ -149,7 +155,7 @@ def issue(
     """Issue, refuse and audit a group of claims in one transaction.
 
     A claim that the database refuses by itself is marked ISOLATED; when all of
-    several are, or the only one, the error is raised.
+    several are, or one that already goes on alone, the error is raised.
     """
     by_key = {verdict.key: verdict for verdict in verdicts}
     # In the order of the voters: groups that share voters must not deadlock.
@@ -157,7 +163,7 @@ def issue(
 
     def attempt() -> dict[str, ClaimOutcome]:
         with engine.begin() as connection:
-            issuer = _Issuer(connection, keys, election, by_key)
+            issuer = _Issuer(connection, keys, election, by_key, group_id)
             issuer.run(ordered)
             connection.execute(select(func.pg_notify(GROUPS_CHANNEL, group_id)))
             return issuer.outcomes
@@ -174,10 +180,12 @@ class _Issuer:
     keys: ElectionKeys
     election: ElectionView
     verdicts: dict[str, ClaimVerdict]
+    group_id: str
     outcomes: dict[str, ClaimOutcome] = field(default_factory=dict)
 
     def run(self, claims: list[Claim]) -> None:
-        for claim in isolating(self.connection, claims, self._apply):
+        alone = goes_on_alone("claim", self.group_id)
+        for claim in isolating(self.connection, claims, self._apply, alone=alone):
             self.outcomes[claim.key] = ClaimOutcome(claim.key, ISOLATED)
 
     def _apply(self, batch: list[Claim]) -> None:

@@ -174,7 +174,7 @@ def _cast_vote(arrived: _Arrived) -> m.CastVote:
 
 def _answer(outcome: m.VoteOutcome) -> Answer | Isolated | None:
     if outcome.code == m.ISOLATED:
-        return Isolated(f"vote/{outcome.receipt_hash}")
+        return Isolated(m.alone("vote", outcome.receipt_hash))
     if outcome.code is not None:
         return Answer(code=outcome.code, reason=outcome.reason)
     return None

@@ -33,7 +33,12 @@ from votepyramid.protocol.receipt import answer_bytes, sign_receipt
 from votepyramid.tokens.models import VoteToken
 from votepyramid.votes.models import VoteGroup, VoteSubmission
 from votepyramid.votes.service import stored_receipts
-from workflows.messages import ISOLATED, VoteOutcome, VoteToRecord
+from workflows.messages import (
+    ISOLATED,
+    VoteOutcome,
+    VoteToRecord,
+    goes_on_alone,
+)
 
 # Refusals of a ballot under a valid, unused token: the only ones that leave a row.
 ROW_CODES = frozenset(
@@ -80,8 +85,8 @@ def record(
     """Decide every vote of a group in one transaction; outcomes in the order sent.
 
     A vote that the database refuses by itself is left out and marked ISOLATED. When
-    all of several are, or the only one, the error is raised: then it is the part
-    that is unwell, or the vote already goes on alone.
+    all of several are, or one that already goes on alone, the error is raised: then
+    it is the part that is unwell, or failing is what keeps the vote retried.
     """
     group = _prepare(keys, election, group_id, sent)
 
@@ -103,8 +108,7 @@ def _prepare(
     signer = keys.ballot_box(election.id)
     origin = election.manifest["receipts"]["origin"]
     group = _Group(election, group_id, signer.verifier.key_id.hex())
-    if len(sent) == 1 and sent[0].code == ISOLATED:
-        # It goes on alone already; failing is what makes it visible and retried.
+    if sent[0].code == ISOLATED and goes_on_alone("vote", group_id):
         raise ValueError("the ballot could not be enveloped")
     for one in sent:
         vote = _Vote(
@@ -133,7 +137,8 @@ def _decide(connection: Connection, group: _Group) -> list[VoteOutcome]:
     open_votes = [vote for vote in group.votes if vote.done is None]
     sound = [vote for vote in open_votes if vote.code != ISOLATED]
     sound.sort(key=lambda vote: vote.tag)
-    isolating(connection, sound, partial(_apply, connection, group))
+    alone = goes_on_alone("vote", group.group_id)
+    isolating(connection, sound, partial(_apply, connection, group), alone=alone)
     for vote in open_votes:
         if vote.done is None:
             vote.done = VoteOutcome(vote.sent.receipt_hash, ISOLATED)

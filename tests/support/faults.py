@@ -1,0 +1,202 @@
+"""Breaking parts on purpose: locks, poisoned rows, a frozen line to Temporal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import selectors
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import sql
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
+from temporalio.client import Client, WorkflowHandle
+
+from tests.support.elections import MadeElection
+from tests.support.processes import eventually
+from votepyramid.engine.codec import data_converter
+from votepyramid.protocol.identifiers import token_id
+from votepyramid.stack.ports import LOOPBACK
+
+T = TypeVar("T")
+
+
+@contextmanager
+def holding(url: str, statement: str, *values: Any) -> Iterator[Callable[[], None]]:
+    """Keep the locks that a statement takes; the yielded function lets them go."""
+    with psycopg.connect(url) as db:
+        db.execute(statement, values)
+        yield db.rollback
+        db.rollback()
+
+
+@contextmanager
+def token_held(election: MadeElection, bearer: Any) -> Iterator[Callable[[], None]]:
+    """Lock a token's row: `record_votes` waits for it inside its transaction."""
+    d = token_id(election.id, election.m, bearer)
+    with holding(
+        election.database.owner_url,
+        "SELECT 1 FROM vote_tokens WHERE token = %s FOR UPDATE",
+        d,
+    ) as release:
+        yield release
+
+
+def wait_until_blocked(election: MadeElection, seconds: float = 10) -> None:
+    """Wait until a worker's transaction waits for a lock."""
+    query = (
+        "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+        "WHERE NOT granted AND datname = current_database() "
+        "AND application_name = 'votepyramid-worker'"
+    )
+    assert eventually(lambda: election.count(query) > 0, seconds), "nobody is blocked"
+
+
+@contextmanager
+def poisoned(
+    election: MadeElection, table: str, column: str, value: str
+) -> Iterator[Callable[[], None]]:
+    """Let `table` refuse rows whose `column` is `value`; the function mends it."""
+    name = sql.Identifier(f"poison_{table}")
+    with election.sql() as db:
+        db.execute(
+            sql.SQL(
+                "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql "
+                "AS $$ BEGIN IF NEW.{column}::text = {value} THEN RAISE EXCEPTION "
+                "'refused: %', NEW.{column}; END IF; RETURN NEW; END $$"
+            ).format(name=name, column=sql.Identifier(column), value=sql.Literal(value))
+        )
+        db.execute(
+            sql.SQL(
+                "CREATE TRIGGER {name} BEFORE INSERT ON {table} "
+                "FOR EACH ROW EXECUTE FUNCTION {name}()"
+            ).format(name=name, table=sql.Identifier(table))
+        )
+
+    def mend() -> None:
+        with election.sql() as db:
+            db.execute(
+                sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
+                    name, sql.Identifier(table)
+                )
+            )
+
+    try:
+        yield mend
+    finally:
+        mend()
+
+
+class Wire:
+    """A TCP relay that can go silent without closing: a network that ate packets."""
+
+    def __init__(self, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self._target = (host, int(port))
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self._listener = socket.create_server((LOOPBACK, 0))
+        self._sockets: list[socket.socket] = []
+        self.address = f"{LOOPBACK}:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def freeze(self) -> None:
+        """From now on nothing passes, and nobody is told."""
+        self._flowing.clear()
+
+    def close(self) -> None:
+        for one in (self._listener, *self._sockets):
+            with contextlib.suppress(OSError):
+                one.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(self._target)
+                self._sockets += [near, far]
+                threading.Thread(
+                    target=self._relay, args=(near, far), daemon=True
+                ).start()
+
+    def _relay(self, near: socket.socket, far: socket.socket) -> None:
+        other = {near: far, far: near}
+        with contextlib.suppress(OSError, ValueError), selectors.DefaultSelector() as s:
+            for one in other:
+                s.register(one, selectors.EVENT_READ)
+            while True:
+                for key, _ in s.select():
+                    source = key.fileobj
+                    assert isinstance(source, socket.socket)
+                    data = source.recv(65536)
+                    self._flowing.wait()
+                    if not data:
+                        near.close()
+                        far.close()
+                        return
+                    other[source].sendall(data)
+
+
+class Console:
+    """What an operator sees of an engine's workflows, through Temporal's own API."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self._loop = asyncio.new_event_loop()
+        self.client = self.run(self._connect())
+
+    async def _connect(self) -> Client:
+        return await Client.connect(
+            self._env["VOTEPYRAMID_TEMPORAL_ADDRESS"],
+            namespace=self._env.get("VOTEPYRAMID_TEMPORAL_NAMESPACE", "default"),
+            data_converter=data_converter(self._env["VOTEPYRAMID_CODEC_KEYS_FILE"]),
+        )
+
+    def run(self, awaitable: Awaitable[T]) -> T:
+        async def awaiting() -> T:
+            return await awaitable
+
+        return self._loop.run_until_complete(awaiting())
+
+    def handle(self, workflow_id: str) -> WorkflowHandle[Any, Any]:
+        return self.client.get_workflow_handle(workflow_id)
+
+    def workflow_ids(self, query: str, queue: str = "VOTE") -> list[str]:
+        """Ids of this engine's workflows; `queue` is VOTE or CLAIM."""
+        ours = f"TaskQueue = '{self._env[f'VOTEPYRAMID_{queue}_TASK_QUEUE']}'"
+
+        async def listing() -> list[str]:
+            found = self.client.list_workflows(f"{ours} AND ({query})")
+            return sorted([one.id async for one in found])
+
+        return self.run(listing())
+
+    def needing_attention(self, queue: str = "VOTE") -> list[str]:
+        # A workflow that was terminated keeps the flag it had.
+        running = "NeedsAttention = true AND ExecutionStatus = 'Running'"
+        return self.workflow_ids(running, queue)
+
+    def status(self, workflow_id: str) -> str:
+        """COMPLETED, RUNNING, …"""
+        status = self.run(self.handle(workflow_id).describe()).status
+        assert status is not None
+        return status.name
+
+    def attention(self, workflow_id: str) -> bool | None:
+        """The workflow's NeedsAttention; None when it was never set."""
+        found = self.run(self.handle(workflow_id).describe()).search_attributes
+        values = found.get("NeedsAttention")
+        return bool(values[0]) if values else None
+
+    def describe(self, workflow_id: str) -> DescribeWorkflowExecutionResponse:
+        return self.run(self.handle(workflow_id).describe()).raw_description
+
+    def finished(self, workflow_id: str, seconds: float = 15) -> None:
+        """Wait until a workflow is closed, and well."""
+        assert eventually(lambda: self.status(workflow_id) == "COMPLETED", seconds), (
+            self.status(workflow_id)
+        )
