@@ -211,7 +211,7 @@ def test_the_application_role_cannot_do_any_of_it(office: Office) -> None:
 
 def test_show_counts(office: Office) -> None:
     office.open()
-    with office.app.connect() as connection:
+    with office.owner.connect() as connection:
         shown = ceremony.show(connection, "spring")
     assert shown["status"] == "open" and shown["voters"] == 4
     assert shown["tokens_issued"] == shown["votes_accepted"] == 0

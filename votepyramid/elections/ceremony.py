@@ -176,7 +176,10 @@ def close(engine: Engine, election: str, *, early: bool = False) -> ElectionView
 
 
 def show(connection: Connection, election: str) -> dict[str, Any]:
-    """Where the election stands, with its counts, as plain JSON values."""
+    """Where the election stands, with its counts, as plain JSON values.
+
+    As the owner role: the application role cannot read the audit log back.
+    """
     view = service.get(connection, election)
     voters = connection.scalar(
         select(RosterVersion.voters).where(

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from votepyramid.elections.models import Election
 from votepyramid.errors import Code, Refused
@@ -57,6 +57,7 @@ _COLUMNS = (
     Election.manifest_hash,
     Election.signed_manifest,
 )
+_ONE = select(*_COLUMNS).where(Election.id == bindparam("election"))
 
 
 def get(connection: Connection, election_id: str) -> ElectionView:
@@ -66,9 +67,7 @@ def get(connection: Connection, election_id: str) -> ElectionView:
     except NotCanonical:
         # Also what the database could not even be asked, such as a NUL.
         raise Refused(Code.ELECTION_UNKNOWN) from None
-    row = connection.execute(
-        select(*_COLUMNS).where(Election.id == election_id)
-    ).first()
+    row = connection.execute(_ONE, {"election": election_id}).first()
     if row is None:
         raise Refused(Code.ELECTION_UNKNOWN)
     return _view(row)
