@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 
-from sqlalchemy import text
-
 from alembic import context
-from votepyramid.db import Base, make_engine
+from sqlalchemy import text
 
 # Imported for their tables.
 from votepyramid.audit import models as _audit  # noqa: F401
+from votepyramid.db import Base, make_engine
 from votepyramid.elections import models as _elections  # noqa: F401
 from votepyramid.eligibility import models as _eligibility  # noqa: F401
 from votepyramid.keys import models as _keys  # noqa: F401

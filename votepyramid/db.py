@@ -1,8 +1,8 @@
 """One place for how we talk to Postgres: metadata, engines, timeouts, fault classes.
 
-Every connection runs READ COMMITTED in UTC with a statement and a lock timeout
-below every Temporal start-to-close timeout, so that an attempt Temporal has given
-up on cannot go on writing behind its successor's back.
+Every connection runs READ COMMITTED in UTC with a statement and a lock timeout, so
+that no step waits for long. An attempt that Temporal has given up on may still go
+on: row locks and unique indexes make that harmless, not timeouts.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ STATEMENT_TIMEOUT_MS = 5_000
 # longer had better fail and be seen waiting.
 LOCK_TIMEOUT_MS = 1_000
 CONNECT_TIMEOUT_S = 3
+# A server-side timeout cannot end a wait for a host that has vanished; these do.
+KEEPALIVES = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 6_000,
+}
 
 
 class Base(DeclarativeBase):
@@ -75,8 +82,11 @@ def make_engine(
             "options": (
                 f"-c statement_timeout={statement_timeout_ms} "
                 f"-c lock_timeout={lock_timeout_ms} "
+                # A process frozen inside a transaction must let go of its tokens.
+                "-c idle_in_transaction_session_timeout=10000 "
                 "-c timezone=UTC"
             ),
+            **KEEPALIVES,
         },
     )
 

@@ -12,7 +12,6 @@ anywhere.
 from __future__ import annotations
 
 import sqlalchemy as sa
-
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
@@ -23,19 +22,43 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+_READ = """
+GRANT SELECT ON alembic_version, elections, voters, roster_versions, roster_rows,
+  claim_refusals, vote_tokens, vote_submissions, vote_groups, wrapped_keys TO {role}
+"""
+_ADD = """
+GRANT INSERT ON vote_tokens, vote_submissions, vote_groups, claim_refusals,
+  audit_events, wrapped_keys TO {role}
+"""
+# A worker makes its own data keys; the other purposes are an operator's. The owner
+# is above row security.
+_DATA_KEYS_ONLY = """
+CREATE POLICY data_keys ON wrapped_keys FOR INSERT TO {role}
+  WITH CHECK (purpose = 'data')
+"""
 GRANTS = (
     "GRANT USAGE ON SCHEMA public TO {role}",
-    "GRANT SELECT ON alembic_version, elections, voters, roster_versions, "
-    "roster_rows, claim_refusals, vote_tokens, vote_submissions, vote_groups, "
-    "audit_events, wrapped_keys TO {role}",
-    "GRANT INSERT ON vote_tokens, vote_submissions, vote_groups, claim_refusals, "
-    "audit_events TO {role}",
-    # A worker makes its own data keys; the other purposes are an operator's.
-    "GRANT INSERT ON wrapped_keys TO {role}",
+    _READ,
+    _ADD,
+    "ALTER TABLE wrapped_keys ENABLE ROW LEVEL SECURITY",
+    "CREATE POLICY readable ON wrapped_keys FOR SELECT TO {role} USING (true)",
+    _DATA_KEYS_ONLY,
     "GRANT UPDATE (used, reuse_count, rejected_count) ON vote_tokens TO {role}",
     "GRANT UPDATE (group_id, outcome) ON vote_groups TO {role}",
     "GRANT UPDATE (count) ON claim_refusals TO {role}",
 )
+
+# Whoever may mark a token used must not be able to unmark it.
+USED_STAYS_USED = """
+CREATE FUNCTION token_stays_used() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'a used token stays used' USING ERRCODE = 'check_violation';
+END $$
+"""
+USED_STAYS_USED_TRIGGER = """
+CREATE TRIGGER token_stays_used BEFORE UPDATE ON vote_tokens FOR EACH ROW
+WHEN (OLD.used AND NOT NEW.used) EXECUTE FUNCTION token_stays_used()
+"""
 
 
 def upgrade() -> None:
@@ -187,7 +210,8 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.CheckConstraint(
-            "(status = 'accepted') = (receipt IS NOT NULL AND ballot_snapshot IS NOT NULL AND code IS NULL)",
+            "(status = 'accepted') = (receipt IS NOT NULL AND ballot_snapshot "
+            "IS NOT NULL AND code IS NULL)",
             name=op.f("ck_vote_submissions_decided"),
         ),
         sa.CheckConstraint(
@@ -309,6 +333,8 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("revoked_at IS NULL"),
     )
+    op.execute(USED_STAYS_USED)
+    op.execute(USED_STAYS_USED_TRIGGER)
     _grant(Settings.load().app_role)
 
 
@@ -334,6 +360,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("revoked_at IS NULL"),
     )
     op.drop_table("vote_tokens")
+    op.execute("DROP FUNCTION token_stays_used()")
     op.drop_table("roster_rows")
     op.drop_table("voters")
     op.drop_index(

@@ -15,6 +15,9 @@ from sqlalchemy import Connection, insert
 
 from votepyramid.audit.models import AuditEvent
 
+# Inline: the application role may add events, not read them, so no RETURNING.
+_INSERT = insert(AuditEvent).inline()
+
 
 @dataclass(frozen=True)
 class Event:
@@ -30,7 +33,7 @@ def append(connection: Connection, election: str, events: Sequence[Event]) -> No
     if not events:
         return
     connection.execute(
-        insert(AuditEvent),
+        _INSERT,
         [
             {
                 "election": election,

@@ -14,7 +14,7 @@ import psycopg
 import structlog
 from psycopg import sql
 
-from votepyramid.db import CONNECT_TIMEOUT_S, GROUPS_CHANNEL, listen_dsn
+from votepyramid.db import CONNECT_TIMEOUT_S, GROUPS_CHANNEL, KEEPALIVES, listen_dsn
 
 log = structlog.get_logger(__name__)
 
@@ -49,9 +49,7 @@ class Listener:
             connect_timeout=CONNECT_TIMEOUT_S,
             application_name="votepyramid-listen",
             # Without these a vanished host would look like a quiet evening.
-            keepalives_idle=5,
-            keepalives_interval=2,
-            keepalives_count=3,
+            **KEEPALIVES,
         )
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(connection.close)

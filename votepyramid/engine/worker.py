@@ -48,7 +48,7 @@ def build_workers(client: Client, settings: Settings) -> list[Worker]:
     """The workers of this process's roles, not yet running."""
     engine = make_engine(
         settings.require("database_url"),
-        pool_size=STEP_THREADS,
+        pool_size=4 * STEP_THREADS,
         application_name="votepyramid-worker",
     )
     provider = LocalKeyFile(settings.require("kek_file"))
@@ -86,7 +86,9 @@ def _worker(
         task_queue=task_queue,
         workflows=workflows,
         activities=activities,
-        activity_executor=ThreadPoolExecutor(STEP_THREADS, f"step-{task_queue}"),
+        # Room for both kinds: patient retries that hang must not starve the steps
+        # of healthy groups.
+        activity_executor=ThreadPoolExecutor(2 * STEP_THREADS, f"step-{task_queue}"),
         workflow_runner=runner,
         max_concurrent_workflow_tasks=32,
         max_concurrent_activities=STEP_THREADS,

@@ -2,24 +2,28 @@
 
 Purposes: `issuance` (32 bytes, K_iss), `ballot-box` (the text of an Ed25519 signed-
 note key), `data` (32 bytes, the parent of row keys). Each is wrapped under a context
-of election, purpose and key id. Unwrapped keys stay in the memory of the process
-that needs them.
+of election, purpose and key id. An unwrapped key stays in the memory of a process
+that needs it for a bounded time, then its row and the provider are asked again: a
+key that was destroyed is forgotten everywhere.
 """
 
 from __future__ import annotations
 
 import secrets
 import threading
+import time
 import uuid
 from dataclasses import dataclass
-from functools import lru_cache
 
 from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy.sql.elements import ColumnElement
 
 from votepyramid.keys.models import WrappedKey
 from votepyramid.keys.provider import KeyProvider
 from votepyramid.protocol.encoding import lp
 from votepyramid.protocol.notes import SigningKey
+
+HOLD_S = 600.0
 
 
 class KeyMissing(LookupError):
@@ -34,9 +38,17 @@ class DataKey:
     key: bytes
 
 
-@lru_cache(maxsize=64)
-def _signing_key(text: str) -> SigningKey:
-    return SigningKey.parse(text)
+@dataclass(frozen=True)
+class _Held:
+    key: bytes
+    signer: SigningKey | None
+    until: float
+
+
+@dataclass
+class _DataKeyInUse:
+    id: uuid.UUID
+    rows: int = 0
 
 
 def context(election: str, purpose: str, key_id: uuid.UUID) -> bytes:
@@ -50,25 +62,37 @@ class ElectionKeys:
     """Reads and makes the keys of elections. Safe to share between threads.
 
     Raises KeyMissing for a key that is not there, KeyProviderError when the
-    provider is away.
+    provider is away. A key that is not held takes a database connection of its own:
+    ask before beginning a transaction.
     """
 
-    def __init__(self, provider: KeyProvider, engine: Engine, data_key_rows: int):
+    def __init__(
+        self,
+        provider: KeyProvider,
+        engine: Engine,
+        data_key_rows: int,
+        hold_seconds: float = HOLD_S,
+    ) -> None:
         self._provider = provider
         self._engine = engine
         self._data_key_rows = data_key_rows
+        self._hold = hold_seconds
         self._lock = threading.Lock()
-        self._single: dict[tuple[str, str], bytes] = {}
-        self._data: dict[str, tuple[DataKey, int]] = {}
-        self._opened: dict[uuid.UUID, bytes] = {}
+        self._held: dict[tuple[str, str, uuid.UUID | None], _Held] = {}
+        # Apart from the other lock: making a data key writes to the database.
+        self._data_lock = threading.Lock()
+        self._in_use: dict[str, _DataKeyInUse] = {}
 
     def issuance(self, election: str) -> bytes:
         """K_iss, 32 bytes: its holder can derive every bearer token."""
-        return self._read(election, "issuance")
+        return self._get(election, "issuance").key
 
     def ballot_box(self, election: str) -> SigningKey:
         """The key that signs receipts."""
-        return _signing_key(self._read(election, "ballot-box").decode())
+        held = self._get(election, "ballot-box")
+        if held.signer is None:
+            raise KeyMissing(f"election {election!r} has no ballot box key")
+        return held.signer
 
     def data_key(self, election: str, rows: int) -> DataKey:
         """This process's data key, replaced after `data_key_rows` rows.
@@ -76,39 +100,17 @@ class ElectionKeys:
         Each process makes its own, so that no shared counter is on the path of a
         vote; the bound is on rows, not on time, which would say when.
         """
-        with self._lock:
-            key, used = self._data.get(election, (None, 0))
-            if key is None or used + rows > self._data_key_rows:
-                key, used = self._make_data_key(election), 0
-            self._data[election] = (key, used + rows)
-            return key
-
-    def _make_data_key(self, election: str) -> DataKey:
-        key = DataKey(uuid.uuid4(), secrets.token_bytes(32))
-        with self._engine.begin() as connection:
-            self.store(connection, election, "data", key.id, key.key)
-        return key
+        with self._data_lock:
+            current = self._in_use.get(election)
+            if current is None or current.rows + rows > self._data_key_rows:
+                current = _DataKeyInUse(self._make_data_key(election))
+                self._in_use[election] = current
+            current.rows += rows
+        return DataKey(current.id, self.read_data_key(election, current.id))
 
     def read_data_key(self, election: str, key_id: uuid.UUID) -> bytes:
-        """Any data key of the election, for opening stored rows."""
-        with self._lock:
-            known = self._opened.get(key_id)
-        if known is not None:
-            return known
-        with self._engine.connect() as connection:
-            wrapped = connection.scalar(
-                select(WrappedKey.wrapped).where(
-                    WrappedKey.id == key_id,
-                    WrappedKey.election == election,
-                    WrappedKey.purpose == "data",
-                )
-            )
-        if wrapped is None:
-            raise KeyMissing(f"election {election!r} has no data key {key_id}")
-        key = self._provider.unwrap(context(election, "data", key_id), wrapped)
-        with self._lock:
-            self._opened[key_id] = key
-        return key
+        """Any data key of the election, 32 bytes."""
+        return self._get(election, "data", key_id).key
 
     def store(
         self,
@@ -131,20 +133,44 @@ class ElectionKeys:
             )
         )
 
-    def _read(self, election: str, purpose: str) -> bytes:
+    def _make_data_key(self, election: str) -> uuid.UUID:
+        key_id = uuid.uuid4()
+        with self._engine.begin() as connection:
+            self.store(connection, election, "data", key_id, secrets.token_bytes(32))
+        return key_id
+
+    def _get(
+        self, election: str, purpose: str, key_id: uuid.UUID | None = None
+    ) -> _Held:
+        place = (election, purpose, key_id)
         with self._lock:
-            known = self._single.get((election, purpose))
-        if known is not None:
-            return known
+            held = self._held.get(place)
+        if held is None or held.until < time.monotonic():
+            held = self._unwrap(election, purpose, key_id)
+            with self._lock:
+                self._forget_expired()
+                self._held[place] = held
+        return held
+
+    def _forget_expired(self) -> None:
+        now = time.monotonic()
+        for place in [p for p, held in self._held.items() if held.until < now]:
+            del self._held[place]
+
+    def _unwrap(self, election: str, purpose: str, key_id: uuid.UUID | None) -> _Held:
+        wanted: list[ColumnElement[bool]] = [
+            WrappedKey.election == election,
+            WrappedKey.purpose == purpose,
+        ]
+        if key_id is not None:
+            wanted.append(WrappedKey.id == key_id)
         with self._engine.connect() as connection:
             row = connection.execute(
-                select(WrappedKey.id, WrappedKey.wrapped).where(
-                    WrappedKey.election == election, WrappedKey.purpose == purpose
-                )
+                select(WrappedKey.id, WrappedKey.wrapped).where(*wanted)
             ).first()
         if row is None or row.wrapped is None:
             raise KeyMissing(f"election {election!r} has no {purpose} key")
         key = self._provider.unwrap(context(election, purpose, row.id), row.wrapped)
-        with self._lock:
-            self._single[election, purpose] = key
-        return key
+        box = purpose == "ballot-box"
+        signer = SigningKey.parse(key.decode()) if box else None
+        return _Held(key, signer, time.monotonic() + self._hold)
