@@ -59,12 +59,13 @@ class Rooms(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        from votepyramid.keys.provider import KeyProviderError
         from votepyramid.settings import SettingsError
         from votepyramid.stack.errors import StackError
 
         try:
             return super().invoke(ctx)
-        except (SettingsError, StackError) as error:
+        except (SettingsError, KeyProviderError, StackError) as error:
             # What a person can mend is a sentence, not a traceback.
             raise click.ClickException(str(error)) from error
 

@@ -6,6 +6,7 @@ import asyncio
 
 import click
 
+from votepyramid.keys.local import LocalKeyFile
 from votepyramid.processes import configure_process, leave
 from votepyramid.settings import Settings
 
@@ -30,6 +31,10 @@ def worker(roles: tuple[str, ...]) -> None:
       votepyramid worker --role cast
     """
     settings = Settings.load({"votepyramid.roles": " ".join(roles)} if roles else None)
+    # Said at once, not when Temporal has been found.
+    settings.require("database_url")
+    for keys in ("codec_keys_file", "kek_file"):
+        LocalKeyFile(settings.require(keys))
     configure_process(settings, "worker")
     # Imported late: metrics must know their directory first.
     from votepyramid.engine.worker import run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import warnings
 from pathlib import Path
 
 import click
@@ -34,6 +35,8 @@ def serve(ini: str, section: str, listen: str | None, fd: int | None) -> None:
         raise SettingsError(f"{ini} has no section [app:{section}]")
     items = dict(parser.items(f"app:{section}"))
     configure_process(Settings.load(items), "web")
+    # Pyramid's own affair, and nothing whoever starts this can do about.
+    warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
     # Imported late: metrics must know their directory first.
     from votepyramid.app import main as make_app
     from votepyramid.web.server import run
