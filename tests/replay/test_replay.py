@@ -7,8 +7,10 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -220,6 +222,16 @@ def test_a_replay_needs_the_operators_settings(stack: Stack, tmp_path: Path) -> 
     assert stacks.given("http://x", stack.environment, tmp_path).url == "http://x"
 
 
+def test_a_database_that_is_away_is_named(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text(FILE)
+    away = "postgresql://votepyramid_owner:x@127.0.0.1:9/votepyramid"
+    env = {**stack.environment, "VOTEPYRAMID_OWNER_DATABASE_URL": away}
+    failed = _cli("f.csv", "--url", stack.target.url, env=env, folder=tmp_path)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("Error: the database: connection")
+    assert "Traceback" not in failed.stderr
+
+
 def test_a_bad_file_is_named_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_text("precinct,rank1,ballots\nP,A,none\n")
     failed = _cli("f.csv", env=os.environ, folder=tmp_path)
@@ -228,17 +240,26 @@ def test_a_bad_file_is_named_with_its_line(tmp_path: Path) -> None:
     assert "Traceback" not in failed.stderr
 
 
+@pytest.fixture
+def passable() -> Iterator[Path]:
+    """A folder for temporary files that other accounts can pass through."""
+    folder = Path(tempfile.mkdtemp(prefix="votepyramid-tests-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.mark.timeout(180)
-def test_a_replay_on_a_stack_of_its_own_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_replay_on_a_stack_of_its_own_leaves_nothing_behind(
+    tmp_path: Path, passable: Path
+) -> None:
     (tmp_path / "f.csv").write_text(FILE)
-    folder = Path("/tmp") if os.access("/tmp", os.W_OK) else tmp_path
-    before = set(folder.glob("votepyramid-replay-*"))
     env = {k: v for k, v in os.environ.items() if not k.startswith("VOTEPYRAMID_")}
     env |= {k: v for k, v in os.environ.items() if k == "VOTEPYRAMID_TEMPORAL_BIN"}
+    env["TMPDIR"] = str(passable)
     done = _cli("f.csv", "--limit", "20", env=env, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "the opened ballot box holds exactly what the file says" in " ".join(
-        done.stdout.split()
-    )
-    assert set(folder.glob("votepyramid-replay-*")) == before
+    said = " ".join(done.stdout.split())
+    assert "the opened ballot box holds exactly what the file says" in said
+    assert os.listdir(passable) == []
     assert os.listdir(tmp_path) == ["f.csv"]

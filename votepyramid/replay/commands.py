@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import click
 from rich.console import Console
+from sqlalchemy.exc import DBAPIError
 
 from votepyramid.client.errors import ClientError
 from votepyramid.elections.ceremony import CeremonyError
@@ -93,6 +94,8 @@ def replay(
         _fail(f"{error} {getattr(error, 'advice', '')}".strip(), as_json)
     except (StackError, SettingsError) as error:
         _fail(str(error), as_json)
+    except DBAPIError as error:
+        _fail(f"the database: {str(error.orig).splitlines()[0]}", as_json)
     report.show(console)
     if as_json:
         click.echo(json.dumps(report.to_json(), ensure_ascii=False))
