@@ -6,8 +6,8 @@ carries a random roster reference and a keyed pseudonym, a cast the token id d a
 the tag t, and the two share no identifier.
 """
 
-from __future__ import annotations
-
+# Not postponed (PEP 563): the SDK asks for the fields' types at every message, and
+# would evaluate the text of each annotation anew.
 from dataclasses import dataclass
 
 SUBMIT_VOTES = "submit_votes"

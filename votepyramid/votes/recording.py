@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from votepyramid.audit import service as audit
@@ -52,6 +52,35 @@ ROW_CODES = frozenset(
         Code.VOTER_NOT_ELIGIBLE,
     }
 )
+
+
+# Made once: putting statements together for each group costs more than running them.
+_LOCK_TOKENS = (
+    select(VoteToken.token, VoteToken.used)
+    .where(
+        VoteToken.token.in_(bindparam("tokens", expanding=True)),
+        VoteToken.election == bindparam("election"),
+        VoteToken.revoked_at.is_(None),
+    )
+    .order_by(VoteToken.token)
+    .with_for_update()
+)
+_INSERT = (
+    insert(VoteSubmission)
+    .on_conflict_do_nothing()
+    .returning(VoteSubmission.receipt_hash)
+)
+_USE_TOKENS = (
+    update(VoteToken)
+    .where(VoteToken.token.in_(bindparam("tokens", expanding=True)))
+    .values(used=True)
+)
+_NOTED = insert(VoteGroup)
+_NOTE_GROUPS = _NOTED.on_conflict_do_update(
+    index_elements=["receipt_hash"],
+    set_={"group_id": _NOTED.excluded.group_id, "outcome": None},
+)
+_NOTIFY = select(func.pg_notify(GROUPS_CHANNEL, bindparam("group")))
 
 
 @dataclass
@@ -142,21 +171,15 @@ def _decide(connection: Connection, group: _Group) -> list[VoteOutcome]:
     for vote in open_votes:
         if vote.done is None:
             vote.done = VoteOutcome(vote.sent.receipt_hash, ISOLATED)
-    connection.execute(select(func.pg_notify(GROUPS_CHANNEL, group.group_id)))
+    connection.execute(_NOTIFY, {"group": group.group_id})
     return [vote.done for vote in group.votes if vote.done is not None]
 
 
 def _lock_tokens(connection: Connection, group: _Group) -> dict[uuid.UUID, bool]:
     """Lock the group's live tokens in the order of their ids; id → used."""
+    tokens = [vote.token for vote in group.votes]
     rows = connection.execute(
-        select(VoteToken.token, VoteToken.used)
-        .where(
-            VoteToken.token.in_([vote.token for vote in group.votes]),
-            VoteToken.election == group.election.id,
-            VoteToken.revoked_at.is_(None),
-        )
-        .order_by(VoteToken.token)
-        .with_for_update()
+        _LOCK_TOKENS, {"tokens": tokens, "election": group.election.id}
     )
     return {row.token: row.used for row in rows}
 
@@ -173,11 +196,7 @@ def _apply(connection: Connection, group: _Group, batch: list[_Vote]) -> None:
     )
     winners = [vote for vote in candidates if vote.sent.receipt_hash in won]
     if winners:
-        connection.execute(
-            update(VoteToken)
-            .where(VoteToken.token.in_([vote.token for vote in winners]))
-            .values(used=True)
-        )
+        connection.execute(_USE_TOKENS, {"tokens": [vote.token for vote in winners]})
     _note_groups(connection, group, winners)
     codes = {v.sent.receipt_hash: v.code for v in batch if v.code is not None} | lost
     refused = [(v, codes[h]) for v in batch if (h := v.sent.receipt_hash) in codes]
@@ -197,12 +216,7 @@ def _insert(connection: Connection, group: _Group, votes: list[_Vote]) -> set[st
     """Insert in the order of the tags; the receipt hashes of the rows that won."""
     if not votes:
         return set()
-    rows = connection.execute(
-        insert(VoteSubmission)
-        .on_conflict_do_nothing()
-        .returning(VoteSubmission.receipt_hash),
-        [_row(group, vote) for vote in votes],
-    )
+    rows = connection.execute(_INSERT, [_row(group, vote) for vote in votes])
     return {row.receipt_hash for row in rows}
 
 
@@ -318,12 +332,8 @@ def _note_groups(connection: Connection, group: _Group, votes: list[_Vote]) -> N
     """Write which workflow recorded these votes, apart from their rows."""
     if not votes:
         return
-    statement = insert(VoteGroup)
     connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["receipt_hash"],
-            set_={"group_id": statement.excluded.group_id, "outcome": None},
-        ),
+        _NOTE_GROUPS,
         [
             {
                 "receipt_hash": vote.sent.receipt_hash,

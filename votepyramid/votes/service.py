@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, func, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from votepyramid.elections import service as elections
@@ -47,6 +47,49 @@ class Arrival:
     arrived_at: datetime
 
 
+# Made once: putting a query together for each vote costs more than running it.
+_ARRIVAL = (
+    select(
+        func.clock_timestamp().label("clock"),
+        Election.status,
+        Election.opens_at,
+        Election.closes_at,
+        Election.closed_at,
+        Election.grace_seconds,
+        VoteToken.token,
+        VoteSubmission.receipt,
+    )
+    .select_from(Election)
+    .outerjoin(
+        VoteToken,
+        and_(VoteToken.token == bindparam("token"), VoteToken.election == Election.id),
+    )
+    .outerjoin(
+        VoteSubmission,
+        and_(
+            VoteSubmission.receipt_hash == bindparam("receipt_hash"),
+            VoteSubmission.status == "accepted",
+        ),
+    )
+    .where(Election.id == bindparam("election"))
+)
+_STORED = select(VoteSubmission.receipt_hash, VoteSubmission.receipt).where(
+    VoteSubmission.receipt_hash.in_(bindparam("receipt_hashes", expanding=True)),
+    VoteSubmission.status == "accepted",
+)
+_TOKENS = select(
+    VoteToken.token,
+    VoteToken.user,
+    VoteToken.style,
+    VoteToken.roster_version,
+    VoteToken.policy_hash,
+    VoteToken.revoked_at,
+).where(
+    VoteToken.token.in_(bindparam("tokens", expanding=True)),
+    VoteToken.election == bindparam("election"),
+)
+
+
 def arrive(connection: Connection, ballot: CastBallot) -> Arrival:
     """The one indexed read before any workflow.
 
@@ -54,29 +97,12 @@ def arrive(connection: Connection, ballot: CastBallot) -> Arrival:
     a closed election are refused without leaving a trace that could be flooded.
     """
     row = connection.execute(
-        select(
-            func.clock_timestamp().label("clock"),
-            Election.status,
-            Election.opens_at,
-            Election.closes_at,
-            Election.closed_at,
-            Election.grace_seconds,
-            VoteToken.token,
-            VoteSubmission.receipt,
-        )
-        .select_from(Election)
-        .outerjoin(
-            VoteToken,
-            and_(VoteToken.token == ballot.token_id, VoteToken.election == Election.id),
-        )
-        .outerjoin(
-            VoteSubmission,
-            and_(
-                VoteSubmission.receipt_hash == ballot.receipt_hash,
-                VoteSubmission.status == "accepted",
-            ),
-        )
-        .where(Election.id == ballot.election)
+        _ARRIVAL,
+        {
+            "election": ballot.election,
+            "token": ballot.token_id,
+            "receipt_hash": ballot.receipt_hash,
+        },
     ).one()
     refusal = None
     if row.token is None:
@@ -122,12 +148,7 @@ def stored_receipts(
     connection: Connection, receipt_hashes: Sequence[str]
 ) -> dict[str, str]:
     """The answers of those votes that are recorded, by receipt hash."""
-    rows = connection.execute(
-        select(VoteSubmission.receipt_hash, VoteSubmission.receipt).where(
-            VoteSubmission.receipt_hash.in_(receipt_hashes),
-            VoteSubmission.status == "accepted",
-        )
-    )
+    rows = connection.execute(_STORED, {"receipt_hashes": receipt_hashes})
     return {row.receipt_hash: row.receipt for row in rows}
 
 
@@ -173,22 +194,9 @@ def check(
     Whether the token is used is not asked here: this step may run again after the
     votes were recorded, and must say the same.
     """
-    tokens = {
-        str(row.token): row
-        for row in connection.execute(
-            select(
-                VoteToken.token,
-                VoteToken.user,
-                VoteToken.style,
-                VoteToken.roster_version,
-                VoteToken.policy_hash,
-                VoteToken.revoked_at,
-            ).where(
-                VoteToken.token.in_([uuid.UUID(v.token_id) for v in votes]),
-                VoteToken.election == election.id,
-            )
-        )
-    }
+    ids = [uuid.UUID(vote.token_id) for vote in votes]
+    rows = connection.execute(_TOKENS, {"tokens": ids, "election": election.id})
+    tokens = {str(row.token): row for row in rows}
     barred = _no_longer_eligible(connection, election, list(tokens.values()))
     return [_verdict(election, vote, tokens, barred) for vote in votes]
 
