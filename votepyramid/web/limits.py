@@ -8,12 +8,11 @@ wild, costs no round trip, and fails open; the bound on work is the gateway's qu
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
+from collections import Counter
 from typing import Any
 
-from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
 from sqlalchemy import Engine
 
 from votepyramid.db import reading
@@ -27,7 +26,9 @@ class Limits:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._window = FixedWindowRateLimiter(MemoryStorage())
+        self._lock = threading.Lock()
+        self._minute = 0
+        self._hits: Counter[bytes] = Counter()
         self._rates: dict[str, dict[str, Any]] = {}
 
     def claim(self, election: str, voter_id: str) -> None:
@@ -48,8 +49,13 @@ class Limits:
         return int(rates[name])
 
     def _hit(self, rate: int, kind: str, election: str, who: bytes) -> None:
-        limit = RateLimitItemPerMinute(rate)
-        key = hashlib.sha256(election.encode() + b"\x00" + who).hexdigest()
-        if not self._window.hit(limit, kind, key):
-            reset = self._window.get_window_stats(limit, kind, key).reset_time
-            raise Refused(Code.RATE_LIMITED, retry_after=max(1.0, reset - time.time()))
+        name = kind.encode() + b"\x00" + election.encode() + b"\x00" + who
+        key = hashlib.sha256(name).digest()
+        minute, second = divmod(time.monotonic(), 60.0)
+        with self._lock:
+            if minute != self._minute:
+                self._minute, self._hits = int(minute), Counter()
+            self._hits[key] += 1
+            over = self._hits[key] > rate
+        if over:
+            raise Refused(Code.RATE_LIMITED, retry_after=max(1.0, 60.0 - second))
