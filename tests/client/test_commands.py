@@ -186,6 +186,26 @@ def test_a_refusal_is_told_with_its_code(
     assert not (folder / "receipt.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("election_not_open", "same command again once the election is open"),
+        ("election_closed", "was not recorded in time"),
+        ("token_used", "tell the election office"),
+        ("ballot_copied", "name another file with --out"),
+    ],
+)
+def test_a_refused_ballot_says_what_can_be_done(
+    folder: Path, server: ScriptedServer, box: BallotBox, code: str, advice: str
+) -> None:
+    server.script = [box.serve, box.serve, scripted.problem(403, code)]
+    failed = _vote(server, box)
+    assert failed.exit_code == 1
+    assert f"About {code}" in failed.stderr
+    assert advice in failed.stderr
+    assert files.load(folder / "receipt.json").answer is None
+
+
 def test_choices_can_be_asked_for(
     folder: Path, server: ScriptedServer, box: BallotBox
 ) -> None:

@@ -219,13 +219,11 @@ def _refuse(answer: Answer, kind: type[Refused], what: str) -> NoReturn:
     reason = document.get("reason")
     told = [document.get("title"), document.get("detail")]
     text = ": ".join(part for part in told if isinstance(part, str) and part)
-    advice = document.get("advice")
     raise kind(
         code,
         f"{what} was refused ({code}"
         + (f", {reason}" if isinstance(reason, str) else "")
         + f"): {text or 'no detail given'}",
-        advice if isinstance(advice, str) else "",
         reason=reason if isinstance(reason, str) else None,
         status=answer.status,
     )

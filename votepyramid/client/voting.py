@@ -22,6 +22,18 @@ from votepyramid.client.policy import RetryPolicy
 from votepyramid.client.sdk import VotingClient
 from votepyramid.protocol.ballot import Selections
 
+# What a voter can do about a refused ballot; most can only be sealed anew.
+_ANEW = "{file} holds the refused ballot: to vote anew, name another file with --out."
+_AFTER = {
+    "election_not_open": "Run the same command again once the election is open.",
+    "election_closed": "The ballot in {file} was not recorded in time.",
+    "token_used": (
+        "The ballot in {file} was not recorded: another one was, under the same "
+        "token. If that one is not yours, tell the election office."
+    ),
+    "voter_not_eligible": "Ask the election office; then run the same command again.",
+}
+
 
 @dataclass
 class Session:
@@ -96,11 +108,7 @@ class Session:
             files.update(self.out, disputed)
             raise
         except CastRefused as error:
-            # It will never be recorded as it is: say how to come free of it.
-            error.advice = (
-                f"{error.advice} {self.out} holds the refused ballot: to vote anew, "
-                "name another file with --out."
-            ).strip()
+            error.advice = _AFTER.get(error.code, _ANEW).format(file=self.out)
             raise
         files.update(self.out, dataclasses.replace(saved, answer=receipt.answer))
         return receipt
