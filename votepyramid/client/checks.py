@@ -74,10 +74,7 @@ def check_receipt(
     if signed is None:
         signed = saved.signed_manifest
     passed = [("file", "the file is whole and its receipt hash is your ballot's")]
-
-    def failed(check: str, problem: str) -> Report:
-        return Report(tuple(passed), (check, problem), ballot.receipt_hash)
-
+    failed: tuple[str, str] | None = None
     try:
         election = pin(
             signed,
@@ -85,21 +82,24 @@ def check_receipt(
             authority_vkey=authority_vkey,
             pinned_hash=pinned_hash or ballot.m.hex(),
         )
-    except ManifestRejected as error:
-        return failed("authority", error.problem)
-    passed.append(("authority", _trust(authority_vkey, pinned_hash)))
-    if saved.answer is None:
-        return failed("answer", "there is no receipt in the file: cast it again")
-    try:
+        passed.append(("authority", _trust(authority_vkey, pinned_hash)))
+        if saved.answer is None:
+            raise ReceiptInvalid("answer", "there is none in the file: cast again", b"")
         election.verify(ballot, saved.answer)
+    except ManifestRejected as error:
+        failed = ("authority", error.problem)
     except ReceiptInvalid as error:
-        for name, told in _RECEIPT_CHECKS.items():
-            if name == error.check:
-                break
-            passed.append((name, told))
-        return failed(error.check, error.problem)
-    passed.extend(_RECEIPT_CHECKS.items())
-    return Report(tuple(passed), None, ballot.receipt_hash)
+        failed = (error.check, error.finding)
+    if failed is None or failed[0] in _RECEIPT_CHECKS:
+        passed += _receipt_checks_before(failed)
+    return Report(tuple(passed), failed, ballot.receipt_hash)
+
+
+def _receipt_checks_before(failed: tuple[str, str] | None) -> list[tuple[str, str]]:
+    """The checks of a receipt that came before the failed one; all without one."""
+    names = list(_RECEIPT_CHECKS)
+    end = len(names) if failed is None else names.index(failed[0])
+    return [(name, _RECEIPT_CHECKS[name]) for name in names[:end]]
 
 
 def _trust(authority_vkey: str | None, pinned_hash: str | None) -> str:

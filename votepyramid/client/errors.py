@@ -79,7 +79,7 @@ class ReceiptUnknown(Refused):
 class ReceiptInvalid(ClientError):
     """The answer is not the ballot box's promise for this ballot.
 
-    `check` names the failed check, `answer` is the evidence.
+    `check` names the failed check, `finding` what it found, `answer` is the evidence.
     """
 
     advice = (
@@ -90,6 +90,7 @@ class ReceiptInvalid(ClientError):
     def __init__(self, check: str, problem: str, answer: bytes) -> None:
         super().__init__(f"the receipt does not hold ({check}): {problem}")
         self.check = check
+        self.finding = problem
         self.answer = answer
 
 

@@ -80,13 +80,9 @@ def replay(
     signal.signal(signal.SIGTERM, _leave)
     try:
         ballots = Ballots(records.read(file), limit=limit, seed=seed)
-        console.print(
-            f"{file.name}: {len(ballots)} ballots, "
-            f"{len(ballots.records.precincts)} precincts, "
-            f"{len(ballots.records.names)} choices, {ballots.records.ranks} ranks"
-        )
+        plan = Plan(file.name, ballots, clients, suite)
+        console.print(plan.summary())
         with _target(url, console) as target:
-            plan = Plan(file.name, ballots, clients, suite)
             report = run_replay(plan, target, console)
     except (records.RecordsError, OSError, ReplayFailed) as error:
         _fail(str(error), as_json)

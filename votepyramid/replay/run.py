@@ -41,6 +41,14 @@ class Plan:
     clients: int
     suite: str
 
+    def summary(self) -> str:
+        """What is about to be replayed, in one line."""
+        records = self.ballots.records
+        return (
+            f"{self.file}: {len(self.ballots)} ballots, {len(records.precincts)} "
+            f"precincts, {len(records.names)} choices, {records.ranks} ranks"
+        )
+
 
 def replay(plan: Plan, target: Target, console: Console) -> Report:
     """Run the election. Raises ReplayFailed, and what the services raise."""
