@@ -59,7 +59,7 @@ def odd(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Odd]:
         waiting=start_web(
             {**env, **unpolled}, folder, name="waiting", roles="cast", wait=False
         ),
-        full=web("full", "claim cast", queue_bound="0"),
+        full=web("full", "claim cast", waiting_bound="0"),
         issuing=web("issuing", "claim"),
         blind=web("blind", "claim cast", database_url=nowhere),
     )

@@ -68,7 +68,6 @@ NO_REQUESTS = {
     "two lengths": JSON + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
     "signed length": JSON + b"Content-Length: +2\r\n\r\n{}",
     "unknown coding": JSON + b"Transfer-Encoding: gzip\r\n\r\n{}",
-    "coding twice": JSON + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
     "bad chunk": JSON + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
 }
 
