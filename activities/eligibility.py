@@ -23,7 +23,7 @@ class EligibilitySteps:
     def check_eligibility(self, group: m.CheckEligibilityInput) -> list[m.Verdict]:
         with self._engine.connect() as connection:
             election = elections.get(connection, group.election)
-            return votes.check(connection, election, group.votes)
+            return votes.check(connection, election, group.group_id, group.votes)
 
     @activity.defn(name=m.CHECK_CLAIMS)
     @discreet

@@ -19,4 +19,4 @@ class EncryptionSteps:
     @activity.defn(name=m.ENCRYPT_BALLOTS)
     @discreet
     def encrypt_ballots(self, group: m.EncryptBallotsInput) -> list[m.EncryptedBallot]:
-        return votes.encrypt(self._keys, group.election, group.votes)
+        return votes.encrypt(self._keys, group.election, group.group_id, group.votes)

@@ -34,7 +34,7 @@ def discreet(step: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return step(*args, **kwargs)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is described
             message = described(error)
             kind = message.split(":", 1)[0]
             failure = ApplicationError(message, type=kind)

@@ -25,7 +25,9 @@ MIGRATION_LOCK = 0x766F7465  # "vote"
 
 
 def run() -> None:
-    url = context.config.attributes.get("url") or Settings.load().owner_database_url
+    url = context.config.attributes.get("url") or Settings.load().require(
+        "owner_database_url"
+    )
     engine = make_engine(
         url,
         pool_size=1,

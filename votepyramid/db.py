@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import psycopg.errors as pg
 from sqlalchemy import Connection, MetaData, create_engine
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from sqlalchemy.orm import DeclarativeBase
 
@@ -31,7 +30,7 @@ STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 1_000
 CONNECT_TIMEOUT_S = 3
 # A server-side timeout cannot end a wait for a host that has vanished; these do.
-KEEPALIVES = {
+KEEPALIVES: dict[str, Any] = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
@@ -97,9 +96,9 @@ def listen_dsn(url: str) -> str:
 
 
 # SQLSTATE classes that say "this part is unwell", not "this row is bad":
-# connection, insufficient resources, operator intervention, system error, and
-# the transaction rollbacks that a retry cures.
-_FAULT_CLASSES = ("08", "40", "53", "55", "57", "58", "25", "28", "3D")
+# connection, insufficient resources, operator intervention, system error, plans that
+# a migration made stale, and the transaction rollbacks that a retry cures.
+_FAULT_CLASSES = ("08", "0A", "25", "26", "28", "3D", "40", "53", "55", "57", "58")
 
 
 def is_fault(error: BaseException) -> bool:
@@ -109,12 +108,11 @@ def is_fault(error: BaseException) -> bool:
         return True
     if error.connection_invalidated:
         return True
-    cause: Any = error.orig
-    state = getattr(cause, "sqlstate", None)
+    state = getattr(error.orig, "sqlstate", None)
     if state is None:
-        return True
-    # A cancelled statement is a fault of time, but a bad row can cause none.
-    return isinstance(cause, pg.QueryCanceled) or state[:2] in _FAULT_CLASSES
+        # Without one the driver itself failed: on the wire, or on a value.
+        return isinstance(error, OperationalError | InterfaceError)
+    return state[:2] in _FAULT_CLASSES
 
 
 def retrying(attempt: Callable[[], T], tries: int = 4) -> T:

@@ -151,7 +151,7 @@ PROBLEMS: dict[Code, Problem] = {
 }
 
 
-@dataclass
+@dataclass(eq=False)
 class Refused(Exception):
     """A refusal on its way to the edge.
 

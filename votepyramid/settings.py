@@ -55,18 +55,17 @@ class Settings:
     jwt_audience: str = ""
 
     # Groups: how many travel together, how long busy groups gather, how many
-    # are under way per process, and how long a caller is kept waiting.
+    # are under way or stuck per process, how many callers wait and how long.
     group_votes: int = 64
     group_bytes: int = 256 * 1024
     group_gather: float = 0.015
     groups_in_flight: int = 2
     groups_stuck: int = 8
-    queue_bound: int = 1024
-    queue_wait: float = 10.0
+    waiting_bound: int = 120
     answer_timeout: float = 3.0
     data_key_rows: int = 100_000
 
-    threads: int = 96
+    threads: int = 160
     drain_timeout: float = 20.0
     metrics_dir: str = ""
 
@@ -83,6 +82,13 @@ class Settings:
         if self.group_bytes > 448 * 1024:
             raise SettingsError(
                 "group_bytes must stay under 448 KiB: Temporal warns above 512"
+            )
+        if self.groups_in_flight < 1 or self.threads < 1:
+            raise SettingsError("groups_in_flight and threads must be at least 1")
+        if self.waiting_bound >= self.threads:
+            raise SettingsError(
+                "waiting_bound must be smaller than threads: receipts and health "
+                "checks need some too"
             )
 
     @property
@@ -128,7 +134,7 @@ def _parse(name: str, text: str, kind: Any) -> Any:
             return {"true": True, "false": False}[text.lower()]
         if kind is int or kind is float:
             value = kind(text)
-            if value < 0:
+            if not 0 <= value < float("inf"):
                 raise ValueError
             return value
         if kind is str:

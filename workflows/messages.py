@@ -81,6 +81,7 @@ class VoteToCheck:
 @dataclass
 class CheckEligibilityInput:
     election: str
+    group_id: str
     votes: list[VoteToCheck]
 
 
@@ -106,6 +107,7 @@ class VoteToEncrypt:
 @dataclass
 class EncryptBallotsInput:
     election: str
+    group_id: str
     votes: list[VoteToEncrypt]
 
 

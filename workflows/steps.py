@@ -34,8 +34,11 @@ PATIENT_RETRIES = RetryPolicy(
     maximum_interval=timedelta(seconds=10),
     maximum_attempts=0,
 )
-# Above the database's statement timeout, so that a given-up attempt has ended.
+# Several statements of up to their own timeout each; an attempt that is given up on
+# may still commit, and the next one finds what it did.
 ATTEMPT_TIMEOUT = timedelta(seconds=15)
+# A killed worker's workflows are taken over one timeout later.
+TASK_TIMEOUT = timedelta(seconds=5)
 
 
 async def run_step(name: str, argument: Any, result_type: type[T]) -> T:

@@ -17,7 +17,7 @@ from temporalio.workflow import ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from workflows import messages as m
-    from workflows.steps import run_patient_step, run_step
+    from workflows.steps import TASK_TIMEOUT, run_patient_step, run_step
 
 Step = Callable[[str, Any, Any], Awaitable[Any]]
 
@@ -82,8 +82,10 @@ async def _go_on_alone(election: str, vote: m.CastVote) -> None:
             id=child,
             # The default would end the child with this group.
             parent_close_policy=ParentClosePolicy.ABANDON,
-            # A terminated vote may be tried again; a finished one is finished.
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            # Recording is idempotent, and a vote refused once, for instance for the
+            # roster of that day, may be sent again and be accepted.
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            task_timeout=TASK_TIMEOUT,
             search_attributes=workflow.info().typed_search_attributes,
         )
     except WorkflowAlreadyStartedError:
@@ -93,6 +95,7 @@ async def _go_on_alone(election: str, vote: m.CastVote) -> None:
 def _to_check(group: m.SubmitVotesInput) -> m.CheckEligibilityInput:
     return m.CheckEligibilityInput(
         election=group.election,
+        group_id=group.group_id,
         votes=[
             m.VoteToCheck(
                 receipt_hash=vote.receipt_hash,
@@ -114,6 +117,7 @@ def _to_encrypt(
 ) -> m.EncryptBallotsInput:
     return m.EncryptBallotsInput(
         election=group.election,
+        group_id=group.group_id,
         votes=[
             m.VoteToEncrypt(
                 receipt_hash=vote.receipt_hash,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from votepyramid.engine.shedding import Shedding
+from votepyramid.engine.shedding import MAX_RETRY_AFTER_S, Crowd, Shedding
 from votepyramid.errors import Code, Refused
 from votepyramid.settings import Settings
 
 SETTINGS = Settings(
-    groups_stuck=3, queue_bound=500, queue_wait=2, group_votes=10, groups_in_flight=1
+    groups_stuck=3, answer_timeout=2, group_votes=10, groups_in_flight=1
 )
 
 
@@ -25,7 +25,7 @@ def _refusal(
         shedding.check(queued, running, draining=draining)
     except Refused as refused:
         assert refused.retry_after is not None
-        assert 1 <= refused.retry_after <= 2 * SETTINGS.queue_wait + 1
+        assert 1 <= refused.retry_after <= 2 * MAX_RETRY_AFTER_S
         return refused.code
     return None
 
@@ -35,8 +35,15 @@ def test_all_is_well(shedding: Shedding) -> None:
     assert _refusal(shedding, queued=499, running=2) is None
 
 
-def test_a_full_queue(shedding: Shedding) -> None:
-    assert _refusal(shedding, queued=500) is Code.OVERLOADED
+def test_a_crowd_has_a_bound_and_room_again() -> None:
+    crowd = Crowd(2)
+    with crowd.joined("votes"):
+        with crowd.joined("claims"):
+            with pytest.raises(Refused) as caught, crowd.joined("votes"):
+                pytest.fail("a third must not get in")
+            assert caught.value.code is Code.OVERLOADED
+        with crowd.joined("votes"):
+            pass
 
 
 def test_a_long_wait(shedding: Shedding) -> None:

@@ -6,7 +6,7 @@ code, with a success for every operation. `test_fuzzing.py` sends the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,12 +132,17 @@ def _claim(ledger: Ledger, site: Site, odd: Odd) -> None:
     slow = site.engine.make_election(
         id="rated-claims", rate={"claims_per_voter_per_minute": 1}
     )
-    Door(site.url, slow).claim("v0")
-    check(Door(site.url, slow).claim("v0"))
+    check(_limited(lambda: Door(site.url, slow).claim("v0")))
     revoked = site.engine.make_election(id="revoked")
     Door(site.url, revoked).token("v0")
     _revoke(revoked)
     check(Door(site.url, revoked).claim("v0"))
+
+
+def _limited(request: Callable[[], httpx2.Response]) -> httpx2.Response:
+    """The answer over the rate of one; three times, lest a minute ends between two."""
+    answers = [request(), request(), request()]
+    return next((a for a in answers if a.status_code == 429), answers[-1])
 
 
 def _revoke(election: MadeElection) -> None:
@@ -167,8 +172,8 @@ def _cast(ledger: Ledger, site: Site, odd: Odd) -> None:
         id="rated-casts", rate={"casts_per_token_per_minute": 1}
     )
     other = Door(site.url, slow)
-    check(other.cast(once := other.ballot("v0")))
-    check(other.cast(once))
+    once = other.ballot("v0")
+    check(_limited(lambda: other.cast(once)))
 
 
 def _refuse_ballots(ledger: Ledger, site: Site) -> None:

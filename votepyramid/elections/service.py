@@ -123,7 +123,7 @@ def claim_window(election: Standing, now: datetime) -> Code | None:
     """None when claims are taken at `now`, the database's clock; else why not."""
     if election.status == "created" or now < election.opens_at:
         return Code.ELECTION_NOT_OPEN
-    if election.status != "open" or now >= ends_at(election):
+    if election.status == "unlinked" or now >= ends_at(election):
         return Code.ELECTION_CLOSED
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 
 import click
 
@@ -41,9 +42,7 @@ def worker(roles: tuple[str, ...]) -> None:
 
     try:
         asyncio.run(run(settings))
-    except BaseException:
-        import traceback
-
+    except Exception:  # noqa: BLE001 - shown, and the process has to leave
         traceback.print_exc()
         leave(1)
     # Tearing down the SDK's own loop at interpreter exit crashes or hangs at times.

@@ -10,14 +10,18 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+import structlog
 from temporalio.client import Client, GrpcCompression
 
 from votepyramid.engine.codec import data_converter
+from votepyramid.processes import leave
 from votepyramid.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -35,6 +39,22 @@ async def connect(settings: Settings, *, lazy: bool = False, role: str) -> Clien
         grpc_compression=GrpcCompression.NONE,
         lazy=lazy,
     )
+
+
+def vital(name: str) -> Callable[[Any], None]:
+    """A done-callback for what must run as long as the process: its end ends it.
+
+    A web process without its dispatcher or listener looks alive and serves nobody;
+    whoever supervises it can only help one that has gone.
+    """
+
+    def ended(task: Any) -> None:
+        if not task.cancelled():
+            error = type(task.exception()).__name__
+            log.critical("vital_part_ended", part=name, error=error)
+            leave(1)
+
+    return ended
 
 
 class LoopThread:

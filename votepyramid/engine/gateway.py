@@ -22,7 +22,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -38,12 +38,12 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from votepyramid.engine import metrics
-from votepyramid.engine.connection import LoopThread
+from votepyramid.engine.connection import LoopThread, vital
 from votepyramid.engine.line import AnswerT, Isolated, Item, Line
-from votepyramid.engine.shedding import Shedding
+from votepyramid.engine.shedding import Crowd, Shedding
 from votepyramid.errors import Code, Refused
 from votepyramid.settings import Settings
 from workflows.messages import ELECTION_ID
@@ -68,6 +68,7 @@ class Place(Generic[AnswerT]):
     answer: Future[AnswerT | Isolated] = field(default_factory=Future)
     group_id: str | None = None
     left: bool = False
+    callers: int = 0
 
 
 @dataclass(eq=False)
@@ -88,7 +89,7 @@ class _Group(Generic[AnswerT]):
 
 
 class Gateway(Generic[AnswerT]):
-    """Groups one line's requests. `submit` from any thread, the rest on the loop."""
+    """Groups one line's requests. `placed` from any thread, the rest on the loop."""
 
     def __init__(
         self,
@@ -96,11 +97,13 @@ class Gateway(Generic[AnswerT]):
         settings: Settings,
         threads: LoopThread,
         client: Callable[[], Awaitable[Client]],
+        crowd: Crowd,
     ) -> None:
         self._line = line
         self._settings = settings
         self._threads = threads
         self._client = client
+        self._crowd = crowd
         self._lock = threading.Lock()
         self._queue: deque[Place[AnswerT]] = deque()
         self._places: dict[tuple[str, str], Place[AnswerT]] = {}
@@ -112,45 +115,68 @@ class Gateway(Generic[AnswerT]):
 
     # Called from web threads.
 
-    def submit(self, item: Item[AnswerT]) -> Place[AnswerT]:
-        """A place for this request, the same one for the same request.
+    @contextlib.contextmanager
+    def placed(self, item: Item[AnswerT]) -> Iterator[Place[AnswerT]]:
+        """A place for this request to wait in, the same one for the same request.
 
-        Raises Refused: OVERLOADED over the queue's bound or estimated wait,
-        UNAVAILABLE while draining or while too many groups are stuck.
+        Whoever leaves last without an answer, while the request is still in the
+        queue, takes it out.
+
+        Raises Refused: OVERLOADED when too many wait in this process or would wait
+        too long, UNAVAILABLE while draining or while too many groups are stuck.
         """
+        with self._crowd.joined(self._line.prefix):
+            place = self._enter(item)
+            try:
+                yield place
+            finally:
+                self._leave(place)
+
+    def _enter(self, item: Item[AnswerT]) -> Place[AnswerT]:
         key = (item.election, item.key)
         with self._lock:
             place = self._places.get(key)
             if place is not None:
+                place.callers += 1
                 return place
             self._shedding.check(
                 len(self._queue), len(self._running), draining=self._draining
             )
-            place = Place(item)
+            place = Place(item, callers=1)
             self._places[key] = place
             self._queue.append(place)
         self._threads.loop.call_soon_threadsafe(self._notice)
         return place
 
-    def forget(self, place: Place[AnswerT]) -> bool:
-        """Take a request back that is still in the queue; False when it is not."""
+    def _leave(self, place: Place[AnswerT]) -> None:
         with self._lock:
-            if place not in self._queue:
-                return False
-            self._queue.remove(place)
-            self._places.pop((place.item.election, place.item.key), None)
-            return True
+            place.callers -= 1
+            if place.callers == 0 and place in self._queue:
+                self._queue.remove(place)
+                self._places.pop((place.item.election, place.item.key), None)
 
-    def drain(self, timeout: float) -> bool:
-        """Take nothing new and wait for those inside; True when all were answered."""
+    def stop_taking(self) -> None:
+        """From now on every new request is refused with UNAVAILABLE."""
         with self._lock:
             self._draining = True
-            waiting = [place.answer for place in self._places.values()]
-        deadline = time.monotonic() + timeout
-        for answer in waiting:
-            with contextlib.suppress(Exception):
-                answer.exception(max(0.0, deadline - time.monotonic()))
-        return all(answer.done() for answer in waiting)
+
+    def drain(self, deadline: float) -> None:
+        """Wait until nobody waits here any more, or for the clock `deadline`.
+
+        Those who left with a 202 are not waited for: their group goes on without
+        this process.
+        """
+        while time.monotonic() < deadline:
+            with self._lock:
+                if not any(place.callers for place in self._places.values()):
+                    return
+            time.sleep(0.02)
+
+    @property
+    def stuck(self) -> bool:
+        """True while requests are refused because too many groups are stuck."""
+        with self._lock:
+            return self._shedding.stuck(len(self._running))
 
     def wake(self, group_id: str) -> None:
         """A group has committed. On the loop."""
@@ -170,6 +196,8 @@ class Gateway(Generic[AnswerT]):
             self._arrived = asyncio.Event()
             self._slots = asyncio.Semaphore(self._settings.groups_in_flight)
             self._dispatcher = asyncio.create_task(self._dispatch())
+            self._dispatcher.add_done_callback(vital("dispatcher"))
+        metrics.QUEUED.labels(self._line.prefix).set(len(self._queue))
         self._arrived.set()
 
     async def _dispatch(self) -> None:
@@ -240,11 +268,11 @@ class Gateway(Generic[AnswerT]):
             for place in group.places:
                 place.group_id = group.id
             await self._follow(group, handle)
-        except Refused as refusal:
-            self._fail(group, refusal)
-        except Exception as error:
+        except Refused:
+            self._fail(group)
+        except Exception as error:  # noqa: BLE001 - callers must get an answer
             log.error("group_lost", group=group.id, error=type(error).__name__)
-            self._fail(group, Refused(Code.UNAVAILABLE, retry_after=2.0))
+            self._fail(group)
         finally:
             self._running.pop(group.id, None)
             metrics.GROUPS.labels(line).dec()
@@ -292,35 +320,53 @@ class Gateway(Generic[AnswerT]):
         """Answer everybody: woken by the commit, or with the workflow's result."""
         await self._woken(group, NOTIFY_GRACE_S)
         if group.woken.is_set():
+            group.woken.clear()
             await self._look(group)
         if not group.waiting():
             return
-        result = asyncio.create_task(handle.result())
+        result = asyncio.create_task(self._result(group, handle))
         try:
             while group.waiting() and not result.done():
-                group.woken.clear()
                 woken = asyncio.create_task(self._woken(group, LOOK_S))
                 await asyncio.wait({result, woken}, return_when=asyncio.FIRST_COMPLETED)
                 woken.cancel()
                 if not result.done():
+                    # Cleared before looking: a commit during the look is not lost.
+                    group.woken.clear()
                     await self._look(group)
             if group.waiting():
-                await self._finish(group, result)
+                await self._finish(group, result.result())
         finally:
             result.cancel()
+
+    async def _result(
+        self, group: _Group[AnswerT], handle: WorkflowHandle[Any, Any]
+    ) -> dict[str, AnswerT | Isolated | None]:
+        """The workflow's answers; none when it was ended before it had any.
+
+        While Temporal is away the group is neither lost nor done: asked again.
+        """
+        while True:
+            try:
+                return self._line.answers(await handle.result())
+            except WorkflowFailureError as error:
+                # Terminated or cancelled by an operator, perhaps after its commit.
+                log.warning("group_ended", group=group.id, error=_kind(error.cause))
+                return {}
+            except RPCError as error:
+                log.warning("result_failed", group=group.id, error=_kind(error))
+                if error.status == RPCStatusCode.NOT_FOUND:
+                    return {}
+            await asyncio.sleep(LOOK_S)
 
     async def _woken(self, group: _Group[AnswerT], timeout: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(group.woken.wait(), timeout)
 
-    async def _finish(self, group: _Group[AnswerT], result: asyncio.Task[Any]) -> None:
+    async def _finish(
+        self, group: _Group[AnswerT], answers: dict[str, AnswerT | Isolated | None]
+    ) -> None:
         """The workflow has closed. Whoever is still without an answer may ask again."""
-        answers: dict[str, AnswerT | Isolated | None] = {}
-        try:
-            answers = self._line.answers(result.result())
-        except WorkflowFailureError as error:
-            # Terminated or cancelled by an operator, perhaps after its commit.
-            log.warning("group_ended", group=group.id, error=_kind(error.cause))
         if len(answers) == 1 and isinstance(answers.get(group.key), Isolated):
             with self._lock:
                 self._shedding.refused_alone(group.key)
@@ -334,7 +380,10 @@ class Gateway(Generic[AnswerT]):
             if await self._look(group):
                 break
             await asyncio.sleep(pause)
-        self._fail(group, Refused(Code.UNAVAILABLE, retry_after=2.0))
+        for place in group.waiting():
+            if place.left and not answers:
+                await self._write(self._line.abandon, place.item)
+        self._fail(group)
 
     async def _look(self, group: _Group[AnswerT]) -> bool:
         """Answer what stands in the tables; False when they could not be read."""
@@ -343,7 +392,7 @@ class Gateway(Generic[AnswerT]):
             found = await asyncio.to_thread(
                 self._line.read, group.election, [place.item for place in waiting]
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - looked again, or sent again
             log.warning("look_failed", group=group.id, error=type(error).__name__)
             return False
         for place in waiting:
@@ -358,16 +407,20 @@ class Gateway(Generic[AnswerT]):
             self._shedding.answered()
         place.answer.set_result(answer)
         if place.left and not isinstance(answer, Isolated):
-            try:
-                await asyncio.to_thread(self._line.settle, place.item, answer)
-            except Exception as error:
-                log.warning("settle_failed", error=type(error).__name__)
+            await self._write(self._line.settle, place.item, answer)
 
-    def _fail(self, group: _Group[AnswerT], refusal: Refused) -> None:
+    async def _write(self, write: Callable[..., None], *what: Any) -> None:
+        try:
+            await asyncio.to_thread(write, *what)
+        except Exception as error:  # noqa: BLE001 - a status only, not the vote
+            log.warning("settle_failed", error=type(error).__name__)
+
+    def _fail(self, group: _Group[AnswerT]) -> None:
+        """Nothing can be said: the same bytes can be sent again."""
         for place in group.waiting():
             with self._lock:
                 self._places.pop((place.item.election, place.item.key), None)
-            place.answer.set_exception(refusal)
+            place.answer.set_exception(Refused(Code.UNAVAILABLE, retry_after=2.0))
 
 
 def _kind(error: BaseException) -> str:

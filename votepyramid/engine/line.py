@@ -71,3 +71,7 @@ class Line(Protocol[AnswerT]):
     def settle(self, item: Item[AnswerT], answer: AnswerT) -> None:
         """Write down an answer whose caller has gone away with a 202."""
         ...
+
+    def abandon(self, item: Item[AnswerT]) -> None:
+        """The same when the workflow was ended without deciding the item."""
+        ...

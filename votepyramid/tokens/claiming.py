@@ -61,13 +61,17 @@ class ClaimLine:
         self, election: str, items: Sequence[Item[ClaimAnswer]]
     ) -> dict[str, ClaimAnswer]:
         refs = {
-            uuid.UUID(claim.voter): item.key
+            item.key: uuid.UUID(claim.voter)
             for item in items
             if (claim := item.content).voter is not None
         }
         with reading(self._engine) as connection:
-            found = service.issued_tokens(connection, election, list(refs))
-        return {refs[ref]: ClaimAnswer(issued=token) for ref, token in found.items()}
+            found = service.issued_tokens(connection, election, set(refs.values()))
+        return {
+            key: ClaimAnswer(issued=found[ref])
+            for key, ref in refs.items()
+            if ref in found
+        }
 
     def answers(
         self, result: list[m.ClaimOutcome]
@@ -79,6 +83,9 @@ class ClaimLine:
 
     def settle(self, item: Item[ClaimAnswer], answer: ClaimAnswer) -> None:
         """Nothing to write: a voter who left claims again and gets the same."""
+
+    def abandon(self, item: Item[ClaimAnswer]) -> None:
+        """The same."""
 
 
 class Claiming:
@@ -123,7 +130,7 @@ class Claiming:
     ) -> IssuedToken:
         name = service.pseudonym(self._keys, election_id, voter_id)
         claim = m.Claim(
-            key=service.claim_key(arrival.voter, name),
+            key=service.claim_key(arrival.voter, name, style),
             voter=str(arrival.voter) if arrival.voter else None,
             pseudonym=b64u(name),
             style=style,
@@ -136,12 +143,11 @@ class Claiming:
         return answer.issued
 
     def _wait(self, item: Item[ClaimAnswer]) -> ClaimAnswer:
-        place = self._gateway.submit(item)
-        try:
-            answer = place.answer.result(self._timeout)
-        except TimeoutError:
-            self._gateway.forget(place)
-            raise Refused(Code.UNAVAILABLE, retry_after=2.0) from None
+        with self._gateway.placed(item) as place:
+            try:
+                answer = place.answer.result(self._timeout)
+            except TimeoutError:
+                raise Refused(Code.UNAVAILABLE, retry_after=2.0) from None
         if isinstance(answer, Isolated):
             raise Refused(Code.UNAVAILABLE, retry_after=5.0)
         return answer

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -113,7 +113,7 @@ def pseudonym(keys: ElectionKeys, election: str, voter_id: str) -> bytes:
 
 
 def issued_tokens(
-    connection: Connection, election: str, voters: Sequence[uuid.UUID]
+    connection: Connection, election: str, voters: Collection[uuid.UUID]
 ) -> dict[uuid.UUID, IssuedToken]:
     """Live tokens by the voter's ref."""
     rows = connection.execute(
@@ -158,6 +158,9 @@ def issue(
     several are, or one that already goes on alone, the error is raised.
     """
     by_key = {verdict.key: verdict for verdict in verdicts}
+    # Held before the transaction: a key not held takes a connection of its own, and
+    # transactions that wait for one would wait for each other.
+    keys.issuance(election.id)
     # In the order of the voters: groups that share voters must not deadlock.
     ordered = sorted(claims, key=lambda claim: (claim.voter or "", claim.key))
 
@@ -190,7 +193,7 @@ class _Issuer:
 
     def _apply(self, batch: list[Claim]) -> None:
         granted = [c for c in batch if c.voter and self.verdicts[c.key].reason is None]
-        fresh = self._insert(granted)
+        fresh = self._insert(_one_each(granted))
         outcomes = self._granted(granted, fresh)
         refused = [claim for claim in batch if claim.key not in outcomes]
         self.outcomes |= outcomes | self._refuse(refused)
@@ -270,8 +273,8 @@ class _Issuer:
             self.election.id,
             [
                 audit.Event("token_issued", claim.pseudonym)
-                for claim, ref in zip(claims, refs, strict=True)
-                if ref in fresh
+                for claim in _one_each(claims)
+                if uuid.UUID(claim.voter) in fresh
             ],
         )
         return outcomes
@@ -307,6 +310,13 @@ class _Issuer:
         return outcomes
 
 
-def claim_key(voter: uuid.UUID | None, name: bytes) -> str:
-    """What two claims of one claimant share: the ref, or the keyed pseudonym."""
-    return str(voter) if voter else f"p.{b64u(name)}"
+def _one_each(claims: list[Claim]) -> list[Claim]:
+    """One claim a voter: the same voter may ask for two styles at once."""
+    return list({claim.voter: claim for claim in reversed(claims)}.values())[::-1]
+
+
+def claim_key(voter: uuid.UUID | None, name: bytes, style: str | None) -> str:
+    """What makes two claims the same: the claimant, by ref or keyed pseudonym, and
+    the style asked for, which may be refused where another is not."""
+    who = str(voter) if voter else f"p.{b64u(name)}"
+    return f"{who}/{style}" if style else who

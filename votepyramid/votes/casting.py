@@ -82,6 +82,10 @@ class VoteLine:
             with self._engine.begin() as connection:
                 service.settle_pending(connection, item.key, answer.code)
 
+    def abandon(self, item: Item[Answer]) -> None:
+        with self._engine.begin() as connection:
+            service.settle_pending(connection, item.key, service.ENDED)
+
 
 class Casting:
     """Takes votes. Safe to call from many threads."""
@@ -113,17 +117,25 @@ class Casting:
         if arrival.receipt is not None:
             return Answer(receipt=arrival.receipt)
         if arrival.refusal is not None:
-            self._junk.note(election_id, arrival.refusal)
-            raise Refused(arrival.refusal)
-        place = self._gateway.submit(
-            Item(
-                election_id,
-                ballot.receipt_hash,
-                len(ballot.payload) * 4 // 3 + 512,
-                _Arrived(ballot, arrival.arrived_at),
-            )
+            return self._refuse(ballot, arrival.refusal)
+        item = Item[Answer](
+            election_id,
+            ballot.receipt_hash,
+            len(ballot.payload) * 4 // 3 + 512,
+            _Arrived(ballot, arrival.arrived_at),
         )
-        return self._wait(ballot, place)
+        with self._gateway.placed(item) as place:
+            return self._wait(ballot, place)
+
+    def _refuse(self, ballot: CastBallot, refusal: Code) -> Pending:
+        """A vote that was in time and answered with 202 is never told "closed"."""
+        if refusal is Code.ELECTION_CLOSED:
+            with reading(self._engine) as connection:
+                known = service.status(connection, ballot.election, ballot.receipt_hash)
+            if known is not None and known.pending:
+                return Pending(ballot.receipt_hash)
+        self._junk.note(ballot.election, refusal)
+        raise Refused(refusal)
 
     def _wait(self, ballot: CastBallot, place: Place[Answer]) -> Answer | Pending:
         try:
@@ -137,16 +149,22 @@ class Casting:
     def _leave(self, ballot: CastBallot, place: Place[Answer]) -> Answer | Pending:
         """The voter has waited long enough: 202 if the vote is held durably."""
         if place.group_id is None:
-            self._gateway.forget(place)
-            raise Refused(Code.OVERLOADED, retry_after=2.0)
+            raise Refused(Code.UNAVAILABLE, retry_after=2.0)
+        # Either we see the answer after writing, or the gateway sees that we left.
         place.left = True
         pending = self._pending(ballot, place.group_id)
-        # Decided while that was written: then the answer is better than a 202.
-        if place.answer.done():
-            answer = place.answer.result()
-            if isinstance(answer, Answer):
-                return answer
-        return pending
+        if not place.answer.done():
+            return pending
+        answer = place.answer.result()
+        if isinstance(answer, Isolated):
+            return self._pending(ballot, answer.workflow_id)
+        self._settle(ballot.receipt_hash, answer)
+        return answer
+
+    def _settle(self, receipt_hash: str, answer: Answer) -> None:
+        if answer.code is not None:
+            with self._engine.begin() as connection:
+                service.settle_pending(connection, receipt_hash, answer.code)
 
     def _pending(self, ballot: CastBallot, group_id: str) -> Pending:
         with self._engine.begin() as connection:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, func, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from votepyramid.audit import service as audit
@@ -56,11 +56,10 @@ ROW_CODES = frozenset(
 
 # Made once: putting statements together for each group costs more than running them.
 _LOCK_TOKENS = (
-    select(VoteToken.token, VoteToken.used)
+    select(VoteToken.token, VoteToken.used, VoteToken.revoked_at)
     .where(
         VoteToken.token.in_(bindparam("tokens", expanding=True)),
         VoteToken.election == bindparam("election"),
-        VoteToken.revoked_at.is_(None),
     )
     .order_by(VoteToken.token)
     .with_for_update()
@@ -137,8 +136,6 @@ def _prepare(
     signer = keys.ballot_box(election.id)
     origin = election.manifest["receipts"]["origin"]
     group = _Group(election, group_id, signer.verifier.key_id.hex())
-    if sent[0].code == ISOLATED and goes_on_alone("vote", group_id):
-        raise ValueError("the ballot could not be enveloped")
     for one in sent:
         vote = _Vote(
             one, uuid.UUID(one.token_id), unb64u(one.tag), unb64u(one.ciphertext_hash)
@@ -154,15 +151,13 @@ def _prepare(
 
 
 def _decide(connection: Connection, group: _Group) -> list[VoteOutcome]:
-    used = _lock_tokens(connection, group)
+    tokens = _lock_tokens(connection, group)
     known = stored_receipts(connection, [v.sent.receipt_hash for v in group.votes])
     for vote in group.votes:
         if vote.sent.receipt_hash in known:
             vote.done = _already_recorded(vote)
-        elif vote.code is None and vote.token not in used:
-            vote.code = Code.TOKEN_UNKNOWN
-        elif vote.code != ISOLATED and used.get(vote.token):
-            vote.code = Code.TOKEN_USED
+        elif vote.code != ISOLATED:
+            vote.code = tokens.get(vote.token, Code.TOKEN_UNKNOWN) or vote.code
     open_votes = [vote for vote in group.votes if vote.done is None]
     sound = [vote for vote in open_votes if vote.code != ISOLATED]
     sound.sort(key=lambda vote: vote.tag)
@@ -175,13 +170,19 @@ def _decide(connection: Connection, group: _Group) -> list[VoteOutcome]:
     return [vote.done for vote in group.votes if vote.done is not None]
 
 
-def _lock_tokens(connection: Connection, group: _Group) -> dict[uuid.UUID, bool]:
-    """Lock the group's live tokens in the order of their ids; id → used."""
+def _lock_tokens(connection: Connection, group: _Group) -> dict[uuid.UUID, Code | None]:
+    """Lock the group's tokens in the order of their ids; id → why it cannot vote."""
     tokens = [vote.token for vote in group.votes]
     rows = connection.execute(
         _LOCK_TOKENS, {"tokens": tokens, "election": group.election.id}
     )
-    return {row.token: row.used for row in rows}
+    return {row.token: _unusable(row) for row in rows}
+
+
+def _unusable(token: Row[Any]) -> Code | None:
+    if token.revoked_at is not None:
+        return Code.TOKEN_REVOKED
+    return Code.TOKEN_USED if token.used else None
 
 
 def _apply(connection: Connection, group: _Group, batch: list[_Vote]) -> None:
@@ -204,7 +205,7 @@ def _apply(connection: Connection, group: _Group, batch: list[_Vote]) -> None:
     events += _reused(connection, group, refused)
     events += _rejected(connection, group, refused)
     audit.append(connection, group.election.id, events)
-    audited = {event.subject for event in events}
+    audited = {event.subject for event in events if event.kind == "vote_refused"}
     _settle(connection, refused)
     for vote in winners:
         vote.done = _accepted(vote)
@@ -242,23 +243,29 @@ def _why_lost(
     connection: Connection, group: _Group, votes: list[_Vote]
 ) -> dict[str, str]:
     """A conflict on the tag is another ballot of the same token, else a copy."""
-    if not votes:
-        return {}
-    tags = set(
-        connection.scalars(
-            select(VoteSubmission.tag).where(
-                VoteSubmission.election == group.election.id,
-                VoteSubmission.tag.in_([vote.tag for vote in votes]),
-                VoteSubmission.status == "accepted",
-            )
-        )
-    )
+    standing = _standing(connection, group, votes)
     return {
         vote.sent.receipt_hash: (
-            Code.TOKEN_USED if vote.tag in tags else Code.BALLOT_COPIED
+            Code.TOKEN_USED if vote.tag in standing else Code.BALLOT_COPIED
         )
         for vote in votes
     }
+
+
+def _standing(
+    connection: Connection, group: _Group, votes: list[_Vote]
+) -> dict[bytes, str]:
+    """The recorded votes under these votes' tags: tag → receipt hash."""
+    if not votes:
+        return {}
+    rows = connection.execute(
+        select(VoteSubmission.tag, VoteSubmission.receipt_hash).where(
+            VoteSubmission.election == group.election.id,
+            VoteSubmission.tag.in_([vote.tag for vote in votes]),
+            VoteSubmission.status == "accepted",
+        )
+    )
+    return {row.tag: row.receipt_hash for row in rows}
 
 
 def _reused(
@@ -266,9 +273,13 @@ def _reused(
 ) -> list[audit.Event]:
     """Count reuse on the token; an event, naming the vote that stands, for the first.
 
-    A step that runs again may count once more; it cannot write a second event.
+    A step that runs again may count once more; it cannot write a second event. A
+    ballot declared for another manifest has another tag, which leads to no vote: it
+    is refused alike and not counted.
     """
-    reusers = {v.token: v for v, code in refused if code == Code.TOKEN_USED}
+    again = [vote for vote, code in refused if code == Code.TOKEN_USED]
+    standing = _standing(connection, group, again)
+    reusers = {vote.token: vote for vote in again if vote.tag in standing}
     if not reusers:
         return []
     rows = connection.execute(
@@ -277,15 +288,11 @@ def _reused(
         .values(reuse_count=VoteToken.reuse_count + 1)
         .returning(VoteToken.token, VoteToken.reuse_count)
     )
-    first = [reusers[row.token].tag for row in rows if row.reuse_count == 1]
-    standing = connection.scalars(
-        select(VoteSubmission.receipt_hash).where(
-            VoteSubmission.election == group.election.id,
-            VoteSubmission.tag.in_(first),
-            VoteSubmission.status == "accepted",
-        )
-    )
-    return [audit.Event("token_reused", receipt_hash) for receipt_hash in standing]
+    return [
+        audit.Event("token_reused", standing[reusers[row.token].tag])
+        for row in rows
+        if row.reuse_count == 1
+    ]
 
 
 def _rejected(

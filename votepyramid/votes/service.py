@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, and_, bindparam, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -27,11 +28,18 @@ from votepyramid.votes.ballots import CastBallot, judge
 from votepyramid.votes.envelope import seal_row
 from votepyramid.votes.models import VoteGroup, VoteSubmission
 from workflows.messages import (
+    ISOLATED,
     EncryptedBallot,
     Verdict,
     VoteToCheck,
     VoteToEncrypt,
+    goes_on_alone,
 )
+
+T = TypeVar("T")
+
+# Outcome of a vote whose workflow was ended before it was decided: as if never sent.
+ENDED = "ended"
 
 
 @dataclass(frozen=True)
@@ -129,19 +137,22 @@ def status(connection: Connection, election: str, receipt_hash: str) -> Status |
             VoteSubmission.election == election,
         )
     ).all()
-    for row in rows:
-        if row.receipt is not None:
-            return Status(receipt=row.receipt)
-    if rows:
-        return Status(code=rows[0].code)
-    group = connection.execute(
+    receipt = next((row.receipt for row in rows if row.receipt is not None), None)
+    if receipt is not None:
+        return Status(receipt=receipt)
+    outcome = connection.execute(
         select(VoteGroup.outcome).where(
             VoteGroup.receipt_hash == receipt_hash, VoteGroup.election == election
         )
     ).first()
-    if group is None:
+    if outcome is not None and outcome[0] is None:
+        # Also after a refusal: the same bytes were sent again and are under way.
+        return Status(pending=True)
+    if rows:
+        return Status(code=rows[0].code)
+    if outcome is None or outcome[0] == ENDED:
         return None
-    return Status(code=group.outcome, pending=group.outcome is None)
+    return Status(code=outcome[0])
 
 
 def stored_receipts(
@@ -187,9 +198,15 @@ def settle_pending(connection: Connection, receipt_hash: str, code: str) -> None
 
 
 def check(
-    connection: Connection, election: ElectionView, votes: Sequence[VoteToCheck]
+    connection: Connection,
+    election: ElectionView,
+    group_id: str,
+    votes: Sequence[VoteToCheck],
 ) -> list[Verdict]:
     """Judge each vote by its token, its declared fields and the current roster.
+
+    A vote that cannot be judged is marked ISOLATED; where it goes on alone, its
+    error is raised, so that it is retried and seen.
 
     Whether the token is used is not asked here: this step may run again after the
     votes were recorded, and must say the same.
@@ -198,7 +215,24 @@ def check(
     rows = connection.execute(_TOKENS, {"tokens": ids, "election": election.id})
     tokens = {str(row.token): row for row in rows}
     barred = _no_longer_eligible(connection, election, list(tokens.values()))
-    return [_verdict(election, vote, tokens, barred) for vote in votes]
+    return [
+        _isolating(
+            group_id,
+            partial(_verdict, election, vote, tokens, barred),
+            Verdict(vote.receipt_hash, ISOLATED),
+        )
+        for vote in votes
+    ]
+
+
+def _isolating(group_id: str, step: Callable[[], T], isolated: T) -> T:
+    """A step for one vote; `isolated` when only that vote's data can be at fault."""
+    try:
+        return step()
+    except (LookupError, TypeError, ValueError):
+        if goes_on_alone("vote", group_id):
+            raise
+        return isolated
 
 
 def _no_longer_eligible(
@@ -254,15 +288,23 @@ def _verdict(
 
 
 def encrypt(
-    keys: ElectionKeys, election: str, votes: Sequence[VoteToEncrypt]
+    keys: ElectionKeys, election: str, group_id: str, votes: Sequence[VoteToEncrypt]
 ) -> list[EncryptedBallot]:
     """Put each sealed ballot into the KMS envelope under a fresh random row id.
 
-    A ballot that cannot be enveloped by itself is marked by a null snapshot;
-    KeyProviderError and KeyMissing, which concern all, are raised.
+    A ballot that cannot be enveloped by itself is marked by a null snapshot, or its
+    error raised where it goes on alone; KeyProviderError and KeyMissing, which
+    concern all, are raised.
     """
     data_key = keys.data_key(election, len(votes))
-    return [_encrypt_one(data_key, election, vote) for vote in votes]
+    return [
+        _isolating(
+            group_id,
+            partial(_encrypt_one, data_key, election, vote),
+            EncryptedBallot(vote.receipt_hash, "", None),
+        )
+        for vote in votes
+    ]
 
 
 def _encrypt_one(
@@ -270,11 +312,8 @@ def _encrypt_one(
 ) -> EncryptedBallot:
     row_id = uuid.uuid4()
     leaf_hash = bytes.fromhex(vote.receipt_hash)
-    try:
-        ballot = unb64u(vote.payload)
-        envelope = seal_row(data_key, election, row_id, leaf_hash, ballot)
-    except ValueError:
-        return EncryptedBallot(vote.receipt_hash, str(row_id), None)
+    ballot = unb64u(vote.payload)
+    envelope = seal_row(data_key, election, row_id, leaf_hash, ballot)
     snapshot = {
         "manifest": vote.manifest_hash,
         "style": vote.style,

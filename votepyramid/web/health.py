@@ -1,16 +1,21 @@
 """Liveness and readiness.
 
-Alive means that this process answers. Ready means that a vote taken now would be
-recorded now: Postgres, its migrations, Temporal, its search attributes and a polling
-worker are each asked, at the same time, with their own limit.
+Alive means that this process answers. Ready means that what a vote needs is there:
+Postgres, its migrations, the LISTEN connection, Temporal, its search attributes and
+a polling worker are each asked, at the same time, with their own limit; and that the
+gateways take requests. A worker that was killed counts as polling until Temporal has
+not heard of it for a while. Findings are kept for a second, so that a storm of probes
+costs one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +31,7 @@ from votepyramid.engine import preparation
 from votepyramid.web.services import Services
 
 TIMEOUT_S = 2.0
+KEPT_S = 1.0
 # A poller renews every minute; one seen longer ago than this is gone.
 POLLER_FRESH_S = 75.0
 MIGRATIONS = Path(__file__).resolve().parents[2] / "alembic"
@@ -49,15 +55,40 @@ def check_all(services: Services) -> list[Finding]:
     checks: list[tuple[str, Callable[[Services], Awaitable[None]]]] = [
         ("postgres", _postgres),
         ("migrations", _migrations),
+        ("listener", _listener),
         ("temporal", _temporal),
         ("search_attributes", _search_attributes),
         ("worker", _workers),
+        ("gateway", _gateways),
     ]
 
     async def together() -> list[Finding]:
         return await asyncio.gather(*(_timed(services, *c) for c in checks))
 
     return services.threads.call(together(), TIMEOUT_S * 2)
+
+
+class Readiness:
+    """The findings, at most a second old; one caller asks for all who come."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lock = threading.Lock()
+        self._findings: list[Finding] = []
+        self._until = 0.0
+
+    def findings(self) -> list[Finding]:
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._findings = self._ask()
+                self._until = time.monotonic() + KEPT_S
+            return self._findings
+
+    def _ask(self) -> list[Finding]:
+        try:
+            return check_all(self._services)
+        except TimeoutError:
+            return [Finding("engine", "its loop does not answer", TIMEOUT_S * 2_000)]
 
 
 async def _timed(
@@ -72,7 +103,7 @@ async def _timed(
         problem = str(finding)
     except TimeoutError:
         problem = f"no answer within {TIMEOUT_S:g} s"
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a finding, whatever it is
         problem = f"not reached ({type(error).__name__})"
     return Finding(name, problem, round((time.perf_counter() - began) * 1000, 1))
 
@@ -91,11 +122,26 @@ async def _migrations(services: Services) -> None:
     at = await asyncio.to_thread(
         _query, services, "SELECT version_num FROM alembic_version"
     )
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    head = ScriptDirectory.from_config(config).get_current_head()
+    head = await asyncio.to_thread(_head)
     if at != head:
         raise NotReady(f"schema is at {at}, this code needs {head}")
+
+
+@cache
+def _head() -> str | None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return ScriptDirectory.from_config(config).get_current_head()
+
+
+async def _listener(services: Services) -> None:
+    if not services.listener.connected:
+        raise NotReady("not connected: answers come a second late")
+
+
+async def _gateways(services: Services) -> None:
+    if any(gateway.stuck for gateway in services.gateways):
+        raise NotReady("too many groups are stuck: requests are refused")
 
 
 async def _temporal(services: Services) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError
+from pyramid.request import RequestLocalCache
 from pyramid.security import NO_PERMISSION_REQUIRED, Allowed, Denied
 
 SAFE = {"GET", "HEAD", "OPTIONS"}
@@ -20,10 +21,13 @@ ANYONE = NO_PERMISSION_REQUIRED
 class VoterPolicy:
     """A voter is whoever bears a valid JWT; there is no cookie and no session."""
 
+    def __init__(self) -> None:
+        # Asked for the permission and by the view; a signature is checked once.
+        self._voters = RequestLocalCache(_voter)
+
     def identity(self, request: Any) -> str:
         """The voter's id. Raises Refused(UNAUTHENTICATED)."""
-        verifier = request.services.verifier
-        voter: str = verifier.voter(request.headers.get("Authorization"))
+        voter: str = self._voters.get_or_create(request)
         return voter
 
     def authenticated_userid(self, request: Any) -> str:
@@ -40,6 +44,11 @@ class VoterPolicy:
 
     def forget(self, _request: Any, **_: Any) -> list[Any]:
         return []
+
+
+def _voter(request: Any) -> str:
+    voter: str = request.services.verifier.voter(request.headers.get("Authorization"))
+    return voter
 
 
 def _declared(view: Any, info: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyramid.config import Configurator
 from pyramid.tweens import INGRESS
 
+from votepyramid.web.health import Readiness
 from votepyramid.web.policy import add_policy
 from votepyramid.web.problems import add_exception_views
 
@@ -16,4 +17,5 @@ def includeme(config: Configurator) -> None:
     config.add_route("health.live", "/health/live")
     config.add_route("health.ready", "/health/ready")
     config.add_route("metrics", "/metrics")
+    config.registry["readiness"] = Readiness(config.registry["services"])
     config.scan("votepyramid.web.views")

@@ -61,13 +61,14 @@ def run(
 ) -> None:
     """Serve until SIGTERM or SIGINT. A Paste server runner; never returns.
 
-    `listen` is host:port; with `fd` an inherited listening socket is used instead.
+    `listen` is host:port, of one address; with `fd` an inherited listening socket is
+    used instead. Raises OSError when it cannot be had.
     """
     services: Services = app.registry["services"]
     settings = services.settings
-    options: dict[str, Any] = {"listen": listen}
-    if fd is not None:
-        options = {"sockets": [socket.socket(fileno=fd)]}
+    # Our own single socket: for a name with two addresses waitress would make two
+    # servers, and draining has to know them.
+    listener = _listening(listen) if fd is None else socket.socket(fileno=fd)
     server = waitress.server.create_server(
         app,
         threads=settings.threads,
@@ -79,14 +80,16 @@ def run(
         ident=None,
         expose_tracebacks=False,
         clear_untrusted_proxy_headers=True,
-        **options,
+        sockets=[listener],
     )
     server.channel_class = _Channel
     services.start()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    threading.Thread(target=server.run, name="waitress", daemon=True).start()
+    threading.Thread(
+        target=_serve, args=(server, stop), name="waitress", daemon=True
+    ).start()
     log.info("web_serving", roles=sorted(settings.roles))
     stop.wait()
     log.info("web_draining")
@@ -95,12 +98,28 @@ def run(
     leave(0)
 
 
+def _listening(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server(
+        (host.strip("[]"), int(port)), family=family, backlog=1024
+    )
+
+
+def _serve(server: Any, stop: threading.Event) -> None:
+    """waitress's loop; when it ends by itself the process must not stay."""
+    try:
+        server.run()
+    finally:
+        stop.set()
+
+
 def _drain(server: Any, services: Services, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     # Only the listener, and on waitress's own loop: open connections stay and are
     # still answered, a new request on one of them with 503.
     server.trigger.pull_trigger(lambda: wasyncore.dispatcher.close(server))
-    services.drain(timeout)
+    services.drain(deadline)
     dispatcher = server.task_dispatcher
     while time.monotonic() < deadline:
         if not dispatcher.queue and not dispatcher.active_count:

@@ -15,9 +15,10 @@ from temporalio.client import Client
 from votepyramid.audit.junk import JunkCounter
 from votepyramid.db import make_engine
 from votepyramid.eligibility.identity import JwtVerifier
-from votepyramid.engine.connection import LoopThread, connect
+from votepyramid.engine.connection import LoopThread, connect, vital
 from votepyramid.engine.gateway import Gateway
 from votepyramid.engine.listener import Listener
+from votepyramid.engine.shedding import Crowd
 from votepyramid.keys.local import LocalKeyFile
 from votepyramid.keys.service import ElectionKeys
 from votepyramid.settings import Settings
@@ -59,13 +60,16 @@ class Services:
 
     def start(self) -> None:
         """Begin listening. After fork, before the first request."""
-        self.threads.submit(self.listener.run())
+        listening = self.threads.submit(self.listener.run())
+        listening.add_done_callback(vital("listener"))
         self.junk.start()
 
-    def drain(self, timeout: float) -> None:
-        """Answer what is inside, take nothing new."""
+    def drain(self, deadline: float) -> None:
+        """Take nothing new and answer what is inside, until the clock `deadline`."""
         for gateway in self.gateways:
-            gateway.drain(timeout)
+            gateway.stop_taking()
+        for gateway in self.gateways:
+            gateway.drain(deadline)
         self.junk.flush()
 
 
@@ -78,6 +82,7 @@ def make_services(settings: Settings) -> Services:
     )
     junk = JunkCounter(engine)
     threads = LoopThread()
+    crowd = Crowd(settings.waiting_bound)
     temporal = TemporalLink(settings)
     settings.require("codec_keys_file")
     casting: Casting | None = None
@@ -86,14 +91,16 @@ def make_services(settings: Settings) -> Services:
     gateways: list[Gateway[Answer] | Gateway[ClaimAnswer]] = []
     if "cast" in settings.roles:
         line = VoteLine(engine, settings)
-        votes: Gateway[Answer] = Gateway(line, settings, threads, temporal.client)
+        votes: Gateway[Answer] = Gateway(
+            line, settings, threads, temporal.client, crowd
+        )
         casting = Casting(engine, votes, junk, settings)
         gateways.append(votes)
     if "claim" in settings.roles:
         provider = LocalKeyFile(settings.require("kek_file"))
         keys = ElectionKeys(provider, engine, settings.data_key_rows)
         claims: Gateway[ClaimAnswer] = Gateway(
-            ClaimLine(engine, settings), settings, threads, temporal.client
+            ClaimLine(engine, settings), settings, threads, temporal.client, crowd
         )
         claiming = Claiming(engine, claims, keys, settings)
         verifier = JwtVerifier(settings)

@@ -62,7 +62,7 @@ def observed(
         seconds = time.perf_counter() - began
         REQUESTS.labels(route, method, response.status_code).inc()
         SECONDS.labels(route, method).observe(seconds)
-        if response.status_code >= 500 or route.startswith("health") is False:
+        if response.status_code >= 500 or not route.startswith("health"):
             log.info(
                 "request",
                 id=request_id,

@@ -8,7 +8,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from votepyramid.web import health
 from votepyramid.web.metrics import exposition
 from votepyramid.web.policy import ANYONE
 
@@ -25,8 +24,8 @@ def live(_request: Any) -> dict[str, str]:
     route_name="health.ready", request_method="GET", permission=ANYONE, renderer="json"
 )
 def ready(request: Any) -> dict[str, Any]:
-    """200 when a vote taken now would be recorded now, else 503; each part timed."""
-    findings = health.check_all(request.services)
+    """200 when what a vote needs is there, else 503; each part named and timed."""
+    findings = request.registry["readiness"].findings()
     well = all(finding.problem is None for finding in findings)
     request.response.status_code = 200 if well else 503
     return {
