@@ -120,7 +120,11 @@ def grace_ends_at(election: Standing) -> datetime:
 
 
 def claim_window(election: Standing, now: datetime) -> Code | None:
-    """None when claims are taken at `now`, the database's clock; else why not."""
+    """None when a claim that arrived at `now` is in time; else why not.
+
+    By the database's clock and by arrival, as `cast_window`: a claim that was under
+    way when the election was closed early is still in time.
+    """
     if election.status == "created" or now < election.opens_at:
         return Code.ELECTION_NOT_OPEN
     if election.status == "unlinked" or now >= ends_at(election):
