@@ -240,8 +240,8 @@ def _make_keys(
     box = SigningKey.generate(origin)
     issuance = secrets.token_bytes(ISSUANCE_KEY_LENGTH)
     keys.store(connection, election, "issuance", uuid.uuid4(), issuance)
-    public, secret = box.verifier.text(), box.text().encode()
-    keys.store(connection, election, "ballot-box", uuid.uuid4(), secret, public)
+    public = box.verifier.text()
+    keys.store(connection, election, "ballot-box", uuid.uuid4(), box.seed, public)
     return public
 
 

@@ -1,8 +1,8 @@
 """An election's own keys, made and read through the key provider.
 
-Purposes: `issuance` (32 bytes, K_iss), `ballot-box` (the text of an Ed25519 signed-
-note key), `data` (32 bytes, the parent of row keys). Each is wrapped under a context
-of election, purpose and key id. An unwrapped key stays in the memory of a process
+Purposes: `issuance` (K_iss), `ballot-box` (an Ed25519 seed, its verifier text beside
+it), `data` (the parent of row keys). Each is 32 bytes, wrapped under a context of
+election, purpose and key id. An unwrapped key stays in the memory of a process
 that needs it for a bounded time, then its row and the provider are asked again: a
 key that was destroyed is forgotten everywhere.
 """
@@ -19,9 +19,9 @@ from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from votepyramid.keys.models import WrappedKey
-from votepyramid.keys.provider import KeyProvider
+from votepyramid.keys.provider import KeyProvider, WrongContext
 from votepyramid.protocol.encoding import lp
-from votepyramid.protocol.notes import SigningKey
+from votepyramid.protocol.notes import SigningKey, VerifierKey
 
 HOLD_S = 600.0
 
@@ -166,11 +166,20 @@ class ElectionKeys:
             wanted.append(WrappedKey.id == key_id)
         with self._engine.connect() as connection:
             row = connection.execute(
-                select(WrappedKey.id, WrappedKey.wrapped).where(*wanted)
+                select(WrappedKey.id, WrappedKey.wrapped, WrappedKey.public).where(
+                    *wanted
+                )
             ).first()
         if row is None or row.wrapped is None:
             raise KeyMissing(f"election {election!r} has no {purpose} key")
         key = self._provider.unwrap(context(election, purpose, row.id), row.wrapped)
-        box = purpose == "ballot-box"
-        signer = SigningKey.parse(key.decode()) if box else None
+        signer = _signer(key, row.public) if row.public is not None else None
         return _Held(key, signer, time.monotonic() + self._hold)
+
+
+def _signer(seed: bytes, public: str) -> SigningKey:
+    verifier = VerifierKey.parse(public)
+    signer = SigningKey(verifier.name, seed)
+    if signer.verifier != verifier:
+        raise WrongContext("the ballot box key is not the one it is said to be")
+    return signer
