@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,9 +12,18 @@ import pytest
 from tests.support import databases
 from tests.support.elections import MadeElection
 from tests.support.engines import Engine, running
+from tests.support.processes import Running
 from tests.support.voting import Door
 from votepyramid.stack.devserver import DevServer
 from votepyramid.stack.postgres import EmbeddedPostgres
+
+
+@dataclass(frozen=True)
+class Widowed:
+    """A web process whose only worker was killed, at `since` of the monotonic clock."""
+
+    web: Running
+    since: float
 
 
 @dataclass(frozen=True)
@@ -24,6 +34,7 @@ class Site:
     election: MadeElection
     later: MadeElection
     over: MadeElection
+    widowed: Widowed
 
     @property
     def url(self) -> str:
@@ -43,15 +54,21 @@ def site(
 ) -> Iterator[Site]:
     """A web process and a worker; voters "v0" to "v299"."""
     folder = tmp_path_factory.mktemp("site")
+    other = tmp_path_factory.mktemp("widowed")
     with (
         databases.fresh(postgres, template) as database,
         running(database, temporal, folder) as engine,
+        running(database, temporal, other) as left,
     ):
+        ready = httpx2.get(f"{left.web.url}/health/ready")
+        assert ready.status_code == 200, ready.text
+        left.worker.kill()
+        widowed = Widowed(left.web, time.monotonic())
         election = engine.make_election(voters=300)
         later = engine.make_election(id="later", opens_in=3600)
         over = engine.make_election(id="over", voters=2, grace=0)
         over.close()
-        yield Site(engine, election, later, over)
+        yield Site(engine, election, later, over, widowed)
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from tests.support.processes import (
 from votepyramid.engine import preparation
 from votepyramid.stack.devserver import DevServer
 from votepyramid.stack.postgres import EmbeddedPostgres
-from votepyramid.web.health import POLLER_FRESH_S, TIMEOUT_S
+from votepyramid.web.health import TIMEOUT_S
 
 NAMES = ["postgres", "migrations", "temporal", "search_attributes", "worker"]
 # A check has two seconds; the answer must not take much longer than one of them.
@@ -45,8 +45,6 @@ class Parts:
     temporal: DevServer
     database: Database
     web: Running
-    widowed: Running
-    widowed_at: float
 
     def ready(self, web: Running | None = None) -> dict[str, Any]:
         """The readiness document, having checked its form and the time it took."""
@@ -79,51 +77,28 @@ class Parts:
 
 @pytest.fixture(scope="module")
 def parts(
-    server_folder: Path,
-    temporal_cli: Path,
-    temporal: DevServer,
-    tmp_path_factory: pytest.TempPathFactory,
+    server_folder: Path, temporal_cli: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Parts]:
     folder = tmp_path_factory.mktemp("health")
     postgres = EmbeddedPostgres(server_folder / "health-postgres")
-    ours = DevServer(
+    temporal = DevServer(
         temporal_cli, server_folder / "health-temporal", log=folder / "temporal.log"
     )
     try:
         postgres.start()
-        ours.start()
+        temporal.start()
         databases.make_template(postgres)
         with databases.fresh(postgres) as database:
-            yield from _processes(postgres, ours, temporal, database, folder)
+            env = environment(database, temporal, folder)
+            worker = start_worker(env, temporal, folder, wait=False)
+            web = start_web(env, folder, wait=False)
+            with stopping(worker, web):
+                worker.wait_ready()
+                web.wait_ready()
+                yield Parts(postgres, temporal, database, web)
     finally:
-        ours.stop()
+        temporal.stop()
         postgres.stop()
-
-
-def _processes(
-    postgres: EmbeddedPostgres,
-    temporal: DevServer,
-    steady: DevServer,
-    database: Database,
-    folder: Path,
-) -> Iterator[Parts]:
-    """`steady` is a Temporal that is not stopped: one that restarts forgets pollers."""
-    (folder / "a").mkdir()
-    (folder / "b").mkdir()
-    env = environment(database, temporal, folder / "a")
-    widowed_env = environment(database, steady, folder / "b")
-    worker = start_worker(env, temporal, folder / "a", wait=False)
-    widower = start_worker(widowed_env, steady, folder / "b", wait=False)
-    web = start_web(env, folder / "a", wait=False)
-    widowed = start_web(widowed_env, folder / "b", wait=False)
-    with stopping(worker, widower, web, widowed):
-        for program in (worker, widower, web, widowed):
-            program.wait_ready()
-        parts = Parts(postgres, temporal, database, web, widowed, 0.0)
-        assert parts.problems(widowed) == {}
-        widower.kill()
-        parts.widowed_at = time.monotonic()
-        yield parts
 
 
 def test_everything_is_there(parts: Parts) -> None:
@@ -211,13 +186,3 @@ def test_no_worker_ever_came(parts: Parts, tmp_path: Path) -> None:
     with stopping(lonely):
         queue = env["VOTEPYRAMID_VOTE_TASK_QUEUE"]
         assert parts.problems(lonely) == {"worker": f"no worker polls {queue}"}
-
-
-def test_the_worker_was_killed(parts: Parts) -> None:
-    """Temporal remembers a poller; readiness believes it for one long poll.
-
-    It was killed before the other tests, so that little of that minute is left.
-    """
-    left = parts.widowed_at + POLLER_FRESH_S + 5 - time.monotonic()
-    assert eventually(lambda: parts.problems(parts.widowed) != {}, max(1.0, left))
-    assert set(parts.problems(parts.widowed)) == {"worker"}
