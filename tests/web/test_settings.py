@@ -35,12 +35,12 @@ def test_without_anything_it_is_production_with_every_default() -> None:
 
 
 def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    ini = {"votepyramid.threads": "7", "votepyramid.roles": "claim", "debug": "x"}
-    assert Settings.load(ini).threads == 7
+    ini = {"votepyramid.database_pool": "7", "votepyramid.roles": "claim", "debug": "x"}
+    assert Settings.load(ini).database_pool == 7
     assert Settings.load(ini).roles == {"claim"}
-    monkeypatch.setenv("VOTEPYRAMID_THREADS", "9")
+    monkeypatch.setenv("VOTEPYRAMID_DATABASE_POOL", "9")
     monkeypatch.setenv("VOTEPYRAMID_ROLES", "claim, cast")
-    assert Settings.load(ini).threads == 9
+    assert Settings.load(ini).database_pool == 9
     assert Settings.load(ini).roles == {"claim", "cast"}
 
 
@@ -58,6 +58,8 @@ def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("sandboxed", "perhaps", "which is not a bool"),
         ("group_votes", "0", "group_votes must be between 1 and 256"),
         ("group_votes", "257", "group_votes must be between 1 and 256"),
+        ("groups_in_flight", "0", "must be at least 1"),
+        ("threads", "100", "waiting_bound must be smaller than threads"),
         ("group_bytes", "524288", "group_bytes must stay under 448 KiB"),
     ],
 )
