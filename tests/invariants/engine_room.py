@@ -76,28 +76,31 @@ class EngineRoom:
         return run
 
     def claim(
-        self, voters: Sequence[str], repeat: frozenset[str] = frozenset()
+        self,
+        asked: Sequence[tuple[str, str | None]],
+        repeat: frozenset[str] = frozenset(),
     ) -> list[Code | uuid.UUID]:
-        """A group of claims; a bearer or the refusal at the door for each."""
+        """A group of claims, each a voter and the style asked for; a bearer or the
+        refusal at the door for each."""
         e, keys = self.election, self.election.keys
-        found: dict[str, Code | uuid.UUID] = {}
-        claims: dict[str, m.Claim] = {}
-        for voter in voters:
+        found: dict[tuple[str, str | None], Code | uuid.UUID] = {}
+        claims: dict[tuple[str, str | None], m.Claim] = {}
+        for voter, style in asked:
             with self.engine.connect() as connection:
                 arrival = tokens.arrive(connection, e.id, voter)
             if arrival.refusal is not None:
-                found[voter] = arrival.refusal
+                found[voter, style] = arrival.refusal
             elif arrival.issued is not None:
-                found[voter] = tokens.bearer(
+                found[voter, style] = tokens.bearer(
                     keys, e.id, e.m, voter, arrival.issued.counter
                 )
             else:
                 name = tokens.pseudonym(keys, e.id, voter)
-                claims[voter] = m.Claim(
-                    key=tokens.claim_key(arrival.voter, name),
+                claims[voter, style] = m.Claim(
+                    key=tokens.claim_key(arrival.voter, name, style),
                     voter=str(arrival.voter) if arrival.voter else None,
                     pseudonym=b64u(name),
-                    style=None,
+                    style=style,
                     arrived_at=arrival.arrived_at.astimezone(UTC).isoformat(),
                 )
         if claims:
@@ -105,10 +108,10 @@ class EngineRoom:
                 e.id, f"claims/{uuid.uuid4().hex}", [*claims.values()]
             )
             outcomes = asyncio.run(claim_tokens.decide(group, self.runner(repeat)))
-            for voter, outcome in zip(claims, outcomes, strict=True):
+            for one, outcome in zip(claims, outcomes, strict=True):
                 assert outcome.code is None and outcome.counter is not None, outcome
-                found[voter] = tokens.bearer(keys, e.id, e.m, voter, outcome.counter)
-        return [found[voter] for voter in voters]
+                found[one] = tokens.bearer(keys, e.id, e.m, one[0], outcome.counter)
+        return [found[one] for one in asked]
 
     def arrive(self, bearer: uuid.UUID, ballot: SealedBallot) -> Arrived:
         """The one read at the door; the database's clock is in the vote."""

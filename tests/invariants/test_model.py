@@ -83,11 +83,17 @@ class Voting(RuleBasedStateMachine):
             self.election.engine.dispose()
 
     @rule(
-        voters=st.lists(st.sampled_from(VOTERS), min_size=1, unique=True),
+        asked=st.lists(
+            st.tuples(st.sampled_from(VOTERS), st.sampled_from([None, "north"])),
+            min_size=1,
+            unique=True,
+        ),
         repeat=_repeats(CLAIM_STEPS),
     )
-    def claim(self, voters: list[str], repeat: frozenset[str]) -> None:
-        for voter, got in zip(voters, self.room.claim(voters, repeat), strict=True):
+    def claim(
+        self, asked: list[tuple[str, str | None]], repeat: frozenset[str]
+    ) -> None:
+        for (voter, _), got in zip(asked, self.room.claim(asked, repeat), strict=True):
             if self.closed:
                 assert got is Code.ELECTION_CLOSED
             else:

@@ -39,7 +39,7 @@ def room(election: MadeElection) -> Iterator[EngineRoom]:
 
 
 def _bearers(room: EngineRoom) -> list[uuid.UUID]:
-    found = room.claim([f"v{number}" for number in range(VOTERS)])
+    found = room.claim([(f"v{number}", None) for number in range(VOTERS)])
     assert all(isinstance(one, uuid.UUID) for one in found)
     return [one for one in found if isinstance(one, uuid.UUID)]
 
@@ -104,11 +104,11 @@ def test_rival_ballots_under_the_same_tokens(room: EngineRoom, seed: int) -> Non
 @pytest.mark.parametrize("seed", range(3))
 def test_claims_that_share_their_voters(room: EngineRoom, seed: int) -> None:
     chance = random.Random(seed)
-    names = [f"v{number}" for number in range(VOTERS)]
+    names = [(f"v{number}", None) for number in range(VOTERS)]
     groups = [chance.sample(names, VOTERS) for _ in range(THREADS)]
     bearers: dict[str, set[object]] = {}
     for group, found in zip(groups, at_once(room.claim, groups), strict=True):
-        for voter, bearer in zip(group, found, strict=True):
+        for (voter, _), bearer in zip(group, found, strict=True):
             bearers.setdefault(voter, set()).add(bearer)
     assert all(len(one) == 1 for one in bearers.values())
     assert len(set.union(*bearers.values())) == VOTERS

@@ -41,7 +41,8 @@ TOO_YOUNG = """
 forbid (principal, action, resource)
 when { principal has roster && principal.roster has age && principal.roster.age < 18 };
 """
-_CHOICES = [{"id": f"c{n}", "name": f"Candidate {n}"} for n in range(1, 4)]
+# Names that stand nowhere else, so that they can be looked for.
+CHOICES = ("ada-linden", "bo-quist", "cy-rowan")
 
 
 @dataclass(frozen=True)
@@ -207,6 +208,8 @@ def _draft(
     grace: int,
     late_changes: str,
 ) -> dict[str, Any]:
+    choices = [{"id": name, "name": name.title()} for name in CHOICES]
+
     def style(name: str, precinct: str) -> dict[str, Any]:
         return {
             "id": name,
@@ -223,9 +226,7 @@ def _draft(
         "opens": _time(opens_in),
         "closes": _time(closes_in),
         "grace_seconds": grace,
-        "contests": [
-            {"id": "mayor", "title": "Mayor", "ranks": 3, "choices": _CHOICES}
-        ],
+        "contests": [{"id": "mayor", "title": "Mayor", "ranks": 3, "choices": choices}],
         "styles": [style("north", NORTH), style("south", SOUTH)],
         "suite": suite,
         "public_key": b64u(trustees.public),

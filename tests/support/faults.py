@@ -58,9 +58,12 @@ def wait_until_blocked(election: MadeElection, seconds: float = 10) -> None:
 
 @contextmanager
 def poisoned(
-    election: MadeElection, table: str, column: str, value: str
+    election: MadeElection, table: str, column: str, value: str, says: str = "''"
 ) -> Iterator[Callable[[], None]]:
-    """Let `table` refuse rows whose `column` is `value`; the function mends it."""
+    """Let `table` refuse rows whose `column` is `value`; the function mends it.
+
+    `says` is an expression that the database quotes in its error.
+    """
     name = sql.Identifier(f"poison_{table}")
     with election.sql() as db:
         db.execute(

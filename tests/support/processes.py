@@ -107,13 +107,16 @@ def start_worker(
     """
     queue_of = {"claim": "CLAIM", "cast": "VOTE"}
     queues = [env[f"VOTEPYRAMID_{queue_of[role]}_TASK_QUEUE"] for role in roles.split()]
+    namespace = env.get("VOTEPYRAMID_TEMPORAL_NAMESPACE", "default")
     arguments = [part for role in roles.split() for part in ("--role", role)]
     worker = Running(
         name,
         ["worker", *arguments],
         env=env,
         log=folder / f"{name}.log",
-        ready=lambda: all(temporal.has_worker(queue, worker.pid) for queue in queues),
+        ready=lambda: all(
+            temporal.has_worker(queue, worker.pid, namespace) for queue in queues
+        ),
     )
     worker.start(wait=wait)
     return worker

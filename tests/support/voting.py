@@ -23,8 +23,8 @@ from votepyramid.protocol.encoding import b64u
 T = TypeVar("T")
 S = TypeVar("S")
 
-SELECTIONS = {"mayor": [["c1"], ["c2"], []]}
-OTHER_SELECTIONS = {"mayor": [["c3"], [], ["c1", "c2"]]}
+SELECTIONS = {"mayor": [["ada-linden"], ["bo-quist"], []]}
+OTHER_SELECTIONS = {"mayor": [["cy-rowan"], [], ["ada-linden", "bo-quist"]]}
 PROBLEM = "application/problem+json"
 
 
