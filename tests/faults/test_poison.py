@@ -3,53 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 
-import httpx2
 import pytest
 
 from tests.support.elections import MadeElection
 from tests.support.engines import Engine
-from tests.support.faults import Console, poisoned, token_held, wait_until_blocked
+from tests.support.faults import Console, poisoned
 from tests.support.processes import eventually
-from tests.support.voting import Ballot, Door, assert_problem, at_once
+from tests.support.together import cast_together
+from tests.support.voting import Door, assert_problem, at_once
 from votepyramid.votes.models import VoteSubmission
 from workflows.messages import SubmitVotesInput
 
 GROUP = 64
 NAMES = iter(f"poison-{number}" for number in range(100))
-
-
-@contextmanager
-def gathering(door: Door, decoy: Ballot) -> Iterator[None]:
-    """While a group is under way, what is cast inside gathers into the next one."""
-    with (
-        ThreadPoolExecutor(1) as thread,
-        token_held(door.election, decoy.bearer),
-    ):
-        held: Future[httpx2.Response] = thread.submit(door.cast, decoy)
-        wait_until_blocked(door.election)
-        yield
-    assert held.result().status_code in (200, 202)
-
-
-def cast_together(
-    door: Door, decoy: Ballot, ballots: list[Ballot]
-) -> list[tuple[httpx2.Response, float]]:
-    """Cast so that all travel in one group; answers with the seconds they took."""
-
-    def cast(ballot: Ballot) -> tuple[httpx2.Response, float]:
-        answer = door.cast(ballot)
-        return answer, time.monotonic()
-
-    with ThreadPoolExecutor(len(ballots)) as threads:
-        with gathering(door, decoy):
-            waiting = [threads.submit(cast, ballot) for ballot in ballots]
-            time.sleep(1)
-        released = time.monotonic()
-        return [(one.result()[0], one.result()[1] - released) for one in waiting]
 
 
 @pytest.fixture
