@@ -30,9 +30,17 @@ from tests.support.processes import (
 from votepyramid.engine import preparation
 from votepyramid.stack.devserver import DevServer
 from votepyramid.stack.postgres import EmbeddedPostgres
-from votepyramid.web.health import TIMEOUT_S
+from votepyramid.web.health import KEPT_S, TIMEOUT_S
 
-NAMES = ["postgres", "migrations", "temporal", "search_attributes", "worker"]
+NAMES = [
+    "postgres",
+    "migrations",
+    "listener",
+    "temporal",
+    "search_attributes",
+    "worker",
+    "gateway",
+]
 # A check has two seconds; the answer must not take much longer than one of them.
 LONGEST_S = TIMEOUT_S + 1.5
 
@@ -48,6 +56,8 @@ class Parts:
 
     def ready(self, web: Running | None = None) -> dict[str, Any]:
         """The readiness document, having checked its form and the time it took."""
+        # Findings are kept for a moment; these are to be of now.
+        time.sleep(KEPT_S)
         began = time.monotonic()
         answer = httpx2.get(f"{(web or self.web).url}/health/ready", timeout=30)
         assert time.monotonic() - began < LONGEST_S
@@ -124,12 +134,25 @@ def test_postgres_is_away(parts: Parts) -> None:
     parts.postgres.stop()
     try:
         problems = parts.problems()
-        assert set(problems) == {"postgres", "migrations"}
+        assert set(problems) == {"postgres", "migrations", "listener"}
         assert problems["postgres"].startswith("not reached")
         assert parts.live()
     finally:
         parts.postgres.start()
     assert parts.well_again()
+
+
+def test_the_listen_connection_is_lost(parts: Parts) -> None:
+    """Lost with everything else alive; it comes back by itself."""
+    url = parts.postgres.url("postgres", parts.database.name)
+    drop = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = 'votepyramid-listen'"
+    )
+    with psycopg.connect(url, autocommit=True) as db:
+        assert db.execute(drop).fetchall()
+    assert parts.well_again()
+    parts.web.wait_for_log('"event": "listen_lost"')
 
 
 def test_temporal_is_away(parts: Parts) -> None:
