@@ -198,6 +198,29 @@ def show_command(election_id: str, as_json: bool) -> None:
     answer(as_json, shown, text)
 
 
+@election.command("settle")
+@click.argument("election_id")
+@as_json
+@refusing
+def settle_command(election_id: str, as_json: bool) -> None:
+    """Note which votes answered with 202 no workflow holds any more.
+
+    After a workflow was terminated, or a web process was killed. Such a vote is as
+    if never sent: its token is unused and its bytes can be sent again.
+    """
+    from votepyramid.votes.settling import settle
+
+    settings = Settings.load()
+    with owner_engine(settings) as engine:
+        done = settle(engine, settings, election_id)
+    answer(
+        as_json,
+        {"id": election_id, "ended": done.ended, "running": done.running},
+        f"{len(done.ended)} votes were settled as never sent, "
+        f"{len(done.running)} are still under way.",
+    )
+
+
 @election.command("unlink")
 @click.argument("election_id")
 @click.option(

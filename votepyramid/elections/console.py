@@ -20,6 +20,7 @@ from votepyramid.elections.ceremony import CeremonyError
 from votepyramid.elections.keygen import KeyFileError
 from votepyramid.elections.manifest import ManifestInvalid
 from votepyramid.eligibility.roster_files import RosterInvalid
+from votepyramid.engine.control import TemporalAway
 from votepyramid.errors import PROBLEMS, Refused
 from votepyramid.keys.provider import KeyProviderError
 from votepyramid.protocol.encoding import ProtocolError
@@ -100,6 +101,7 @@ _MENDABLE = (
     Refused,
     RosterInvalid,
     SettingsError,
+    TemporalAway,
 )
 
 

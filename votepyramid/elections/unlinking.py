@@ -132,7 +132,8 @@ def _check(
 
 def _check_nothing_under_way(connection: Connection, election: str) -> None:
     decided = select(VoteSubmission.id).where(
-        VoteSubmission.receipt_hash == VoteGroup.receipt_hash
+        VoteSubmission.receipt_hash == VoteGroup.receipt_hash,
+        VoteSubmission.status == "accepted",
     )
     waiting = connection.scalar(
         select(func.count())
@@ -145,6 +146,7 @@ def _check_nothing_under_way(connection: Connection, election: str) -> None:
     )
     if waiting:
         raise CeremonyError(
-            f"{waiting} votes of election {election!r} are still under way: let them "
-            "finish or end them first, their voters were promised an answer"
+            f"{waiting} votes of election {election!r} are still under way, and their "
+            "voters were promised an answer: let them finish, or end their workflows "
+            f"and run `votepyramid election settle {election}`"
         )
