@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,8 @@ from sqlalchemy import text
 from tests.support.databases import Database
 from tests.support.processes import (
     environment,
+    eventually,
+    gone,
     start_web,
     start_worker,
     stopping,
@@ -238,6 +241,32 @@ def test_a_bad_file_is_named_with_its_line(tmp_path: Path) -> None:
     assert failed.returncode == 1
     assert failed.stderr.startswith("Error: f.csv, line 2: ballots must be")
     assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.timeout(180)
+def test_a_replay_that_is_told_to_stop_stops_its_stack(
+    tmp_path: Path, passable: Path
+) -> None:
+    (tmp_path / "f.csv").write_text(FILE)
+    env = {k: v for k, v in os.environ.items() if not k.startswith("VOTEPYRAMID_")}
+    env |= {k: v for k, v in os.environ.items() if k == "VOTEPYRAMID_TEMPORAL_BIN"}
+    program = Path(sys.executable).with_name("votepyramid")
+    running = subprocess.Popen(
+        [program, "replay", "f.csv"],
+        env=env | {"TMPDIR": str(passable)},
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    records = "votepyramid-replay-*/run/*.process.json"
+    assert eventually(lambda: len(list(passable.glob(records))) >= 3, 90)
+    pids = [json.loads(path.read_text())["pid"] for path in passable.glob(records)]
+    running.terminate()
+    _, told = running.communicate(timeout=60)
+    assert running.returncode == 128 + signal.SIGTERM
+    assert told == "Error: stopped by SIGTERM\n"
+    assert all(map(gone, pids))
+    assert os.listdir(passable) == []
 
 
 @pytest.fixture

@@ -106,6 +106,8 @@ def _target(url: str | None, console: Console) -> AbstractContextManager[Target]
 
 
 def _leave(number: int, frame: Any) -> NoReturn:
+    # An exit and not an end: the stack that was started is to be stopped.
+    click.echo(f"Error: stopped by {signal.Signals(number).name}", err=True)
     sys.exit(128 + number)
 
 
