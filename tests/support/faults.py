@@ -31,7 +31,8 @@ def holding(url: str, statement: str, *values: Any) -> Iterator[Callable[[], Non
     with psycopg.connect(url) as db:
         db.execute(statement, values)
         yield db.rollback
-        db.rollback()
+        with contextlib.suppress(psycopg.OperationalError):
+            db.rollback()
 
 
 @contextmanager
