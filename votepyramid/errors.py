@@ -96,7 +96,9 @@ PROBLEMS: dict[Code, Problem] = {
         403, "The token is unknown", "Claim a token for this election first."
     ),
     Code.TOKEN_REVOKED: Problem(
-        403, "The token was revoked", "Claim again to get the one that replaced it."
+        403,
+        "The token was revoked",
+        "Ask the election office; a token that replaces it can be claimed.",
     ),
     Code.TOKEN_USED: Problem(
         409,

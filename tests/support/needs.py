@@ -7,6 +7,7 @@ CI=true nothing may be missing, so there the test fails instead.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,10 @@ PARTS = {
     ),
     "linux": Part(lambda: Path("/proc/self").exists(), "Linux"),
     "root": Part(_root, "to be run as root"),
+    "openssl": Part(
+        lambda: shutil.which("openssl") is not None,
+        "OpenSSL's command (Debian: apt-get install openssl)",
+    ),
 }
 
 
