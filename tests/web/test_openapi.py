@@ -6,6 +6,7 @@ code, with a success for every operation. `test_fuzzing.py` sends the rest.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.web.document import Given, Ledger
 from votepyramid.app import configure
 from votepyramid.elections import manifest
 from votepyramid.errors import PROBLEMS, Code
-from votepyramid.protocol.encoding import b64u
+from votepyramid.protocol.encoding import b64u, unb64u
 from votepyramid.settings import Settings
 from votepyramid.stack import credentials
 from votepyramid.stack.ports import LOOPBACK, free_port
@@ -325,6 +326,28 @@ def test_examples_are_valid() -> None:
     assert len(found) > 8
     for schema, example in found:
         document.validator(schema).validate(example)
+
+
+def test_examples_are_the_vectors() -> None:
+    """So that a reader who tries the protocol on them gets what stands there."""
+    folder = document.PATH.parents[1] / "tests" / "vectors"
+    vector = json.loads((folder / "ballots.json").read_text(encoding="utf-8"))[0]
+    answer = json.loads(vector["answer"])
+    cast = next(
+        operation["requestBody"]["content"]["application/json"]["example"]
+        for _, _, operation in document.operations()
+        if operation["operationId"] == "castVote"
+    )
+    assert cast["token"] == vector["bearer"]
+    assert unb64u(cast["payload"]).hex() == vector["payload"]
+    assert cast["style"] == vector["style"]
+    assert unb64u(answer["leaf"]["m"]).hex() == cast["manifest_hash"]
+    accepted = [
+        example
+        for _, example in _examples(document.document())
+        if isinstance(example, dict) and example.get("status") == "accepted"
+    ]
+    assert accepted == [answer, answer]
 
 
 def test_schemas_are_schemas() -> None:
