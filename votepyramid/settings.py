@@ -58,7 +58,7 @@ class Settings:
     # are under way or stuck per process, how many callers wait and how long.
     group_votes: int = 64
     group_bytes: int = 256 * 1024
-    group_gather: float = 0.015
+    group_gather: float = 0.050
     groups_in_flight: int = 2
     groups_stuck: int = 8
     waiting_bound: int = 120

@@ -1,8 +1,8 @@
 """The gateway: one durable workflow for the requests that are waiting now.
 
 A workflow costs more than a vote, so votes travel together. When it is quiet a group
-is one vote and starts at once; while groups are under way the next one gathers for a
-few milliseconds and grows to a bound. Each caller waits in its own thread.
+is one vote and starts at once; while one is under way the next fills up to a bound
+(see `pacing.py`). Each caller waits in its own thread.
 
 An answer goes out when the group's transaction has committed, not when its workflow
 has closed: a notification wakes the group, which reads the tables. Refusals and
@@ -17,75 +17,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import threading
 import time
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Generic
 
 import structlog
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
-from temporalio.common import (
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
-    WorkflowIDReusePolicy,
-)
-from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from votepyramid.engine import metrics
 from votepyramid.engine.connection import LoopThread, vital
+from votepyramid.engine.groups import Group, Place, kind, start
 from votepyramid.engine.line import AnswerT, Isolated, Item, Line
+from votepyramid.engine.pacing import Pacing
 from votepyramid.engine.shedding import Crowd, Shedding
 from votepyramid.errors import Code, Refused
 from votepyramid.settings import Settings
-from workflows.messages import ELECTION_ID
 
 log = structlog.get_logger(__name__)
 
-ELECTION = SearchAttributeKey.for_keyword(ELECTION_ID)
-# A killed worker's group is taken over one workflow task timeout later.
-TASK_TIMEOUT = timedelta(seconds=5)
-RPC_TIMEOUT = timedelta(seconds=2)
 # How long a group relies on its notification before it also asks for the result,
 # and how often it looks at the tables whatever it hears.
 NOTIFY_GRACE_S = 0.25
 LOOK_S = 1.0
-
-
-@dataclass(eq=False)
-class Place(Generic[AnswerT]):
-    """A request's place in the line. `group_id` is set once Temporal holds it."""
-
-    item: Item[AnswerT]
-    answer: Future[AnswerT | Isolated] = field(default_factory=Future)
-    group_id: str | None = None
-    left: bool = False
-    callers: int = 0
-
-
-@dataclass(eq=False)
-class _Group(Generic[AnswerT]):
-    id: str
-    election: str
-    places: list[Place[AnswerT]]
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def key(self) -> str:
-        """The key of its first item."""
-        return self.places[0].item.key
-
-    def waiting(self) -> list[Place[AnswerT]]:
-        return [place for place in self.places if not place.answer.done()]
 
 
 class Gateway(Generic[AnswerT]):
@@ -107,11 +64,10 @@ class Gateway(Generic[AnswerT]):
         self._lock = threading.Lock()
         self._queue: deque[Place[AnswerT]] = deque()
         self._places: dict[tuple[str, str], Place[AnswerT]] = {}
-        self._running: dict[str, _Group[AnswerT]] = {}
+        self._running: dict[str, Group[AnswerT]] = {}
         self._shedding = Shedding(line.prefix, settings)
         self._draining = False
-        self._arrived: asyncio.Event | None = None
-        self._slots: asyncio.Semaphore | None = None
+        self._pacing: Pacing | None = None
 
     # Called from web threads.
 
@@ -192,33 +148,28 @@ class Gateway(Generic[AnswerT]):
     # On the loop from here on.
 
     def _notice(self) -> None:
-        if self._arrived is None:
-            self._arrived = asyncio.Event()
-            self._slots = asyncio.Semaphore(self._settings.groups_in_flight)
-            self._dispatcher = asyncio.create_task(self._dispatch())
+        if self._pacing is None:
+            self._pacing = Pacing(self._settings, lambda: len(self._queue))
+            self._dispatcher = asyncio.create_task(self._dispatch(self._pacing))
             self._dispatcher.add_done_callback(vital("dispatcher"))
         metrics.QUEUED.labels(self._line.prefix).set(len(self._queue))
-        self._arrived.set()
+        self._pacing.arrived()
 
-    async def _dispatch(self) -> None:
-        assert self._arrived is not None and self._slots is not None
+    async def _dispatch(self, pacing: Pacing) -> None:
         while True:
-            await self._arrived.wait()
-            await self._slots.acquire()
-            if self._running and len(self._queue) < self._settings.group_votes:
-                await asyncio.sleep(self._settings.group_gather)
+            await pacing.turn()
             places = self._take()
             if not places:
-                self._slots.release()
+                # Whoever waited has left.
                 continue
-            group = _Group(
+            group = Group(
                 f"{self._line.prefix}/{uuid.uuid4().hex}",
                 places[0].item.election,
                 places,
             )
             self._running[group.id] = group
-            task = asyncio.create_task(self._run(group))
-            self._hold_slot_for(task)
+            group.task = asyncio.create_task(self._run(group))
+            group.task.add_done_callback(pacing.started(len(places)))
 
     def _take(self) -> list[Place[AnswerT]]:
         """The requests that travel next: one election's, up to the bounds."""
@@ -238,33 +189,17 @@ class Gateway(Generic[AnswerT]):
                     if same:
                         break
             self._queue.extendleft(reversed(kept))
-            if not self._queue and self._arrived is not None:
-                self._arrived.clear()
             metrics.QUEUED.labels(self._line.prefix).set(len(self._queue))
         return taken
 
-    def _hold_slot_for(self, task: asyncio.Task[None]) -> None:
-        """Free the slot when the group ends, or when it is stuck: others go on."""
-        released = False
-
-        def release(*_: Any) -> None:
-            nonlocal released
-            if not released:
-                released = True
-                timer.cancel()
-                assert self._slots is not None
-                self._slots.release()
-
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._settings.answer_timeout, release)
-        task.add_done_callback(release)
-
-    async def _run(self, group: _Group[AnswerT]) -> None:
+    async def _run(self, group: Group[AnswerT]) -> None:
         line = self._line.prefix
         metrics.GROUP_SIZE.labels(line).observe(len(group.places))
         metrics.GROUPS.labels(line).inc()
         try:
-            handle = await self._start(group)
+            handle = await start(
+                group, self._line, self._client, self._settings.answer_timeout
+            )
             for place in group.places:
                 place.group_id = group.id
             await self._follow(group, handle)
@@ -278,44 +213,8 @@ class Gateway(Generic[AnswerT]):
             metrics.GROUPS.labels(line).dec()
             metrics.GROUP_SECONDS.labels(line).observe(time.monotonic() - group.began)
 
-    async def _start(self, group: _Group[AnswerT]) -> WorkflowHandle[Any, Any]:
-        """Start the group; a start whose answer was lost is joined, not repeated."""
-        message = self._line.message(
-            group.election, group.id, [place.item for place in group.places]
-        )
-        deadline = group.began + self._settings.answer_timeout
-        pause = 0.05
-        while True:
-            try:
-                client = await self._client()
-                return await client.start_workflow(
-                    self._line.workflow,
-                    message,
-                    id=group.id,
-                    task_queue=self._line.task_queue,
-                    result_type=self._line.result_type(),
-                    task_timeout=TASK_TIMEOUT,
-                    rpc_timeout=RPC_TIMEOUT,
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    search_attributes=TypedSearchAttributes(
-                        [SearchAttributePair(ELECTION, group.election)]
-                    ),
-                )
-            except WorkflowAlreadyStartedError:
-                return (await self._client()).get_workflow_handle(
-                    group.id, result_type=self._line.result_type()
-                )
-            except (RPCError, RuntimeError, OSError, TimeoutError) as error:
-                metrics.START_RETRIES.labels(self._line.prefix).inc()
-                log.warning("start_failed", group=group.id, error=_kind(error))
-                if time.monotonic() + pause > deadline:
-                    raise Refused(Code.UNAVAILABLE, retry_after=2.0) from None
-            await asyncio.sleep(pause * (0.5 + random.random()))
-            pause = min(1.0, pause * 2)
-
     async def _follow(
-        self, group: _Group[AnswerT], handle: WorkflowHandle[Any, Any]
+        self, group: Group[AnswerT], handle: WorkflowHandle[Any, Any]
     ) -> None:
         """Answer everybody: woken by the commit, or with the workflow's result."""
         await self._woken(group, NOTIFY_GRACE_S)
@@ -340,7 +239,7 @@ class Gateway(Generic[AnswerT]):
             result.cancel()
 
     async def _result(
-        self, group: _Group[AnswerT], handle: WorkflowHandle[Any, Any]
+        self, group: Group[AnswerT], handle: WorkflowHandle[Any, Any]
     ) -> dict[str, AnswerT | Isolated | None]:
         """The workflow's answers; none when it was ended before it had any.
 
@@ -351,20 +250,20 @@ class Gateway(Generic[AnswerT]):
                 return self._line.answers(await handle.result())
             except WorkflowFailureError as error:
                 # Terminated or cancelled by an operator, perhaps after its commit.
-                log.warning("group_ended", group=group.id, error=_kind(error.cause))
+                log.warning("group_ended", group=group.id, error=kind(error.cause))
                 return {}
             except RPCError as error:
-                log.warning("result_failed", group=group.id, error=_kind(error))
+                log.warning("result_failed", group=group.id, error=kind(error))
                 if error.status == RPCStatusCode.NOT_FOUND:
                     return {}
             await asyncio.sleep(LOOK_S)
 
-    async def _woken(self, group: _Group[AnswerT], timeout: float) -> None:
+    async def _woken(self, group: Group[AnswerT], timeout: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(group.woken.wait(), timeout)
 
     async def _finish(
-        self, group: _Group[AnswerT], answers: dict[str, AnswerT | Isolated | None]
+        self, group: Group[AnswerT], answers: dict[str, AnswerT | Isolated | None]
     ) -> None:
         """The workflow has closed. Whoever is still without an answer may ask again."""
         if len(answers) == 1 and isinstance(answers.get(group.key), Isolated):
@@ -385,7 +284,7 @@ class Gateway(Generic[AnswerT]):
                 await self._write(self._line.abandon, place.item)
         self._fail(group)
 
-    async def _look(self, group: _Group[AnswerT]) -> bool:
+    async def _look(self, group: Group[AnswerT]) -> bool:
         """Answer what stands in the tables; False when they could not be read."""
         waiting = group.waiting()
         try:
@@ -415,14 +314,9 @@ class Gateway(Generic[AnswerT]):
         except Exception as error:  # noqa: BLE001 - a status only, not the vote
             log.warning("settle_failed", error=type(error).__name__)
 
-    def _fail(self, group: _Group[AnswerT]) -> None:
+    def _fail(self, group: Group[AnswerT]) -> None:
         """Nothing can be said: the same bytes can be sent again."""
         for place in group.waiting():
             with self._lock:
                 self._places.pop((place.item.election, place.item.key), None)
             place.answer.set_exception(Refused(Code.UNAVAILABLE, retry_after=2.0))
-
-
-def _kind(error: BaseException) -> str:
-    status = getattr(error, "status", None)
-    return f"{type(error).__name__} {status.name}" if status else type(error).__name__

@@ -16,7 +16,8 @@ from sqlalchemy import Engine
 from votepyramid.audit.junk import JunkCounter
 from votepyramid.db import reading
 from votepyramid.elections.service import ManifestHashes
-from votepyramid.engine.gateway import Gateway, Place
+from votepyramid.engine.gateway import Gateway
+from votepyramid.engine.groups import Place
 from votepyramid.engine.line import Isolated, Item
 from votepyramid.errors import Code, Refused
 from votepyramid.protocol.encoding import b64u
