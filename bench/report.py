@@ -1,0 +1,198 @@
+"""What a person reads: the table, the machine, and what the comparison leaves out."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+
+from bench.checks import Counts
+from bench.rounds import Result, median
+from bench.stack import (
+    POSTGRES_SETTINGS,
+    TEMPORAL_CONNECTIONS,
+    TEMPORAL_SETTINGS,
+    TEMPORAL_SHARDS,
+)
+
+LEFT_OUT = """\
+What the comparison leaves out
+  Only the engine's figures include HTTP, the request's checks and the read at the
+  door; the textbook's callers call Temporal directly. Only the engine records in one
+  transaction and exactly once when a step repeats, notes each vote's group and
+  notifies. Claims, TLS, a proxy, rate limits across processes and the network are in
+  neither: tokens are issued and ballots sealed before the clock starts, and everything
+  runs on one machine, the load generators too. Both use the same database, ballots,
+  codec and steps, and unsandboxed workers; the other's processes are up but idle."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One row of the table."""
+
+    name: str
+    clients: int
+    results: list[Result]
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, {self.clients} client{'s' * (self.clients > 1)}"
+
+    def rates(self) -> list[float]:
+        return [result.rate for result in self.results]
+
+    def percentiles(self, percent: float) -> list[float]:
+        """In milliseconds, a round each."""
+        return [1000 * result.percentile(percent) for result in self.results]
+
+    def cpu(self) -> dict[str, float]:
+        """CPU milliseconds a vote by part, the median over the rounds."""
+        parts = {part for result in self.results for part in result.cpu}
+        return {
+            part: median(
+                [
+                    1000 * result.cpu.get(part, 0.0) / max(1, len(result.latencies))
+                    for result in self.results
+                ]
+            )
+            for part in sorted(parts)
+        }
+
+
+def ratios(engine: Contender, textbook: Contender) -> list[float]:
+    """How many times the textbook's rate the engine's is, round by round."""
+    pairs = zip(engine.rates(), textbook.rates(), strict=True)
+    return [ours / theirs for ours, theirs in pairs]
+
+
+def show(
+    console: Console,
+    contenders: list[Contender],
+    textbook: Contender | None,
+    counts: Counts,
+) -> None:
+    """Print everything; `textbook` is one of the contenders, or None."""
+    headings = ["", "votes/s", "p50 ms", "p95 ms", "p99 ms", "x textbook"]
+    rows = [headings]
+    for one in contenders:
+        times = ""
+        if textbook is not None and one is not textbook:
+            times = _spread(ratios(one, textbook), 1)
+        waits = (_spread(one.percentiles(percent), 0) for percent in (50, 95, 99))
+        rows.append([one.title, _spread(one.rates(), 1), *waits, times])
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    say("\nMedians over the rounds (least to most)\n" + _aligned(rows))
+    say("\nCPU milliseconds a vote\n" + _aligned(_cpu_rows(contenders)))
+    again = [one.title for one in contenders if any(r.again for r in one.results)]
+    if again:
+        say(f"\nVotes had to be sent again in: {'; '.join(again)}.")
+    say(
+        f"\n{counts.receipts} votes: as many verified receipts, used tokens and audit "
+        "events; none twice."
+    )
+    say(f"\n{_machine_text()}\n\n{LEFT_OUT}")
+
+
+def _cpu_rows(contenders: list[Contender]) -> list[list[str]]:
+    parts = sorted({part for one in contenders for part in one.cpu()})
+    rows = [["", *parts, "all"]]
+    for one in contenders:
+        used = one.cpu()
+        spent = [used.get(part, 0.0) for part in parts]
+        cells = [f"{value:.2f}" if value else "" for value in [*spent, sum(spent)]]
+        rows.append([one.title, *cells])
+    return rows
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
+        for row in rows
+    )
+
+
+def _spread(values: list[float], digits: int) -> str:
+    middle, least, most = (
+        f"{value:.{digits}f}" for value in (median(values), min(values), max(values))
+    )
+    return f"{middle} ({least} to {most})"
+
+
+def machine() -> dict[str, Any]:
+    """What it was measured on and with."""
+    return {
+        "when": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "temporalio": version("temporalio"),
+        "load_before": os.getloadavg()[0],
+        "postgres_settings": POSTGRES_SETTINGS,
+        "temporal_settings": TEMPORAL_SETTINGS,
+        "temporal_shards": TEMPORAL_SHARDS,
+        "temporal_connections": TEMPORAL_CONNECTIONS,
+    }
+
+
+def write(
+    folder: Path,
+    contenders: list[Contender],
+    counts: Counts,
+    options: dict[str, Any],
+    where: dict[str, Any],
+) -> Path:
+    """Everything that was measured, latencies included, as JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{where['when'].replace(':', '')}.json"
+    document = {
+        "machine": where,
+        "options": options,
+        "counts": asdict(counts),
+        "contenders": [
+            {
+                "name": one.name,
+                "clients": one.clients,
+                "votes_per_second": one.rates(),
+                **{f"p{p}_ms": one.percentiles(p) for p in (50, 95, 99)},
+                "cpu_ms_per_vote": one.cpu(),
+                "rounds": [asdict(result) for result in one.results],
+            }
+            for one in contenders
+        ],
+    }
+    path.write_text(json.dumps(document))
+    return path
+
+
+def _machine_text() -> str:
+    where = machine()
+    settings = ", ".join(f"{k} {v}" for k, v in POSTGRES_SETTINGS.items())
+    return (
+        f"{where['processor']}, {where['cores']} cores, {where['memory_gib']} GiB; "
+        f"{where['system']}; Python {where['python']}.\n"
+        f"PostgreSQL, fsync on: {settings}.\n"
+        f"temporal-server on the same PostgreSQL: {TEMPORAL_SHARDS} shards, "
+        f"{TEMPORAL_CONNECTIONS} connections, rate limits raised, eager activities on."
+    )
+
+
+def _processor() -> str:
+    done = subprocess.run(["lscpu"], capture_output=True, text=True, check=False)
+    for line in done.stdout.splitlines():
+        name, _, value = line.partition(":")
+        if name == "Model name":
+            return value.strip()
+    return platform.machine()
