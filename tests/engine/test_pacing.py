@@ -137,16 +137,29 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     run(test())
 
 
-def test_as_many_again_are_waited_for() -> None:
+def test_half_as_many_again_are_waited_for() -> None:
+    async def test() -> None:
+        line = Line(gather=60.0)
+        line.arrive(4)
+        await line.start()
+        line.ended()
+        line.arrive()
+        start = await line.holds_back()
+        line.arrive()
+        assert await start == 2
+
+    run(test())
+
+
+def test_those_who_came_meanwhile_are_company_enough() -> None:
     async def test() -> None:
         line = Line(gather=60.0)
         line.arrive(3)
         await line.start()
-        line.ended()
         line.arrive(2)
         start = await line.holds_back()
-        line.arrive()
-        assert await start == 3
+        line.ended()
+        assert await start == 2
 
     run(test())
 

@@ -4,8 +4,9 @@ A group costs several times what a vote in it costs, so the fewer and fuller the
 the more votes get through; but nobody shall wait for company that does not come.
 
 - While no group is under way, the next one starts. But where several were answered
-  a moment ago, several come: until there are as many again, it is waited for them,
-  `group_gather` seconds at most.
+  a moment ago, several come: until there are half as many, it is waited for them,
+  `group_gather` seconds at most. Half, so that those who come in turns become two
+  crowds: while one is recorded, the other is taken in.
 - While one is under way, the next one fills until that one has ended, or is full; but
   it waits no longer than PATIENCE_S: what is under way may be stuck.
 - Never are more than `groups_in_flight` under way, stuck ones not counted.
@@ -88,4 +89,4 @@ class Pacing:
             return 0.0
         if self._moving:
             return (self._since or now) + PATIENCE_S - now
-        return 0.0 if queued >= self._expected else self._gathered_by - now
+        return 0.0 if 2 * queued >= self._expected else self._gathered_by - now
