@@ -29,6 +29,7 @@ from temporalio.converter import (
     WorkflowSerializationContext,
 )
 
+from votepyramid.engine.converter import Messages
 from votepyramid.keys.local import LocalKeyFile
 from votepyramid.keys.provider import KeyProviderError
 from votepyramid.protocol.encoding import lp
@@ -87,6 +88,7 @@ def data_converter(codec_keys_file: str) -> DataConverter:
     """The one converter that clients, workers and replays use."""
     return dataclasses.replace(
         DataConverter.default,
+        payload_converter_class=Messages,
         payload_codec=SealedPayloads(LocalKeyFile(codec_keys_file)),
         failure_converter_class=(
             temporalio.converter.DefaultFailureConverterWithEncodedAttributes
