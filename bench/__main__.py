@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +24,9 @@ from votepyramid.stack.progress import Progress
 RESULTS = ROOT / "bench" / "results"
 TEXTBOOK = "textbook"
 TEXTBOOK_CLIENTS = 32
-# More than this machine's engine can do; a round that runs out of ballots ends early.
-MOST_PER_SECOND = {1: 80}
-MOST_MANY = 1200
+# Votes a second to have ballots for. A round that runs out of them is an error.
+MOST_ALONE = 120
+MOST_MANY = 800
 MOST_TEXTBOOK = 100
 
 
@@ -40,19 +41,11 @@ class Entry:
     module: str
     most: int
     port: int = 0
-    # The first is the warm-up's.
     results: list[Result] = field(default_factory=list)
 
-    def most_ballots(self, seconds: float) -> int:
-        return max(4 * self.clients, int(self.most * seconds))
-
     def ballots(self, seconds: float) -> int:
-        """To seal for a round: half as many again as the best round has used."""
-        if not self.results:
-            return self.most_ballots(seconds)
-        best = max(result.rate for result in self.results)
-        wanted = int(1.5 * best * seconds) + 2 * self.clients
-        return min(self.most_ballots(seconds), wanted)
+        """How many a round of this length needs."""
+        return 4 * self.clients + int(self.most * seconds)
 
 
 @dataclass(frozen=True)
@@ -63,6 +56,8 @@ class Plan:
     warm_up: float
     clients: tuple[int, ...]
     textbook: bool
+    textbook_workers: int
+    textbook_pollers: int
     variants: tuple[Variant, ...]
 
     def lasts(self, entry: Entry) -> float:
@@ -83,18 +78,17 @@ class Bench:
 
     def run(self) -> tuple[list[Contender], checks.Counts]:
         entries = self._entries_before_start()
-        per_round = sum(e.most_ballots(self._plan.lasts(e)) for e in entries)
-        warm = sum(e.most_ballots(self._plan.warm_up) for e in entries)
+        per_round = sum(e.ballots(self._plan.lasts(e)) for e in entries)
+        warm = sum(e.ballots(self._plan.warm_up) for e in entries)
         prepared = self._stack.prepare_election(per_round * self._plan.rounds + warm)
         self._start(entries)
         with self._progress.step("Warm-up"):
             for entry in entries:
-                result = self._round(prepared, entry, 0.0, self._plan.warm_up)
-                entry.results.append(result)
+                self._round(prepared, entry, 0.0, self._plan.warm_up)
         for number in range(1, self._plan.rounds + 1):
             self._one_round(prepared, entries, number)
         counts = checks.exactly_once(self._stack.postgres.owner_url, self._receipts)
-        measured = [Contender(e.name, e.clients, e.results[1:]) for e in entries]
+        measured = [Contender(e.name, e.clients, e.results) for e in entries]
         return measured, counts
 
     def _entries_before_start(self) -> list[Entry]:
@@ -105,7 +99,7 @@ class Bench:
                 {},
                 {},
                 "bench.http_load",
-                MOST_PER_SECOND.get(clients, MOST_MANY),
+                MOST_ALONE if clients == 1 else MOST_MANY,
             )
             for clients in self._plan.clients
             for variant in self._plan.variants
@@ -118,7 +112,11 @@ class Bench:
 
     def _start(self, entries: list[Entry]) -> None:
         engines = {v.name: self._stack.start_engine(v) for v in self._plan.variants}
-        textbook = self._stack.start_textbook() if self._plan.textbook else {}
+        textbook: Parts = {}
+        if self._plan.textbook:
+            textbook = self._stack.start_textbook(
+                self._plan.textbook_workers, self._plan.textbook_pollers
+            )
         for entry in entries:
             entry.env = self._stack.environment({})
             if entry.name in engines:
@@ -129,9 +127,8 @@ class Bench:
 
     def _one_round(self, prepared: Prepared, entries: list[Entry], number: int) -> None:
         with self._progress.step(f"Round {number} of {self._plan.rounds}") as step:
-            # Each round in another order, so that nobody always follows the same one.
-            turn = number % len(entries)
-            for entry in entries[turn:] + entries[:turn]:
+            # Shuffled, so that nobody always follows the same one.
+            for entry in random.sample(entries, len(entries)):
                 seconds = self._plan.lasts(entry) - self._plan.warm_up
                 result = self._round(prepared, entry, self._plan.warm_up, seconds)
                 entry.results.append(result)
@@ -176,6 +173,11 @@ class Bench:
         if process.returncode != 0 or not answered.exists():
             raise StackError(f"A load generator failed:\n{children.tail(log, 20)}")
         result = Result.read(answered)
+        if result.exhausted:
+            raise StackError(
+                f"{entry.name} cast more than {entry.most} votes a second and ran out "
+                "of ballots: raise MOST_MANY and its neighbours in bench/__main__.py."
+            )
         self._receipts += result.receipts
         return result
 
@@ -195,6 +197,8 @@ def _variant(text: str, workers: int) -> Variant:
 @click.option("--rounds", default=4, show_default=True)
 @click.option("--seconds", default=8.0, show_default=True, help="Window of an engine.")
 @click.option("--textbook-seconds", default=15.0, show_default=True)
+@click.option("--textbook-workers", default=1, show_default=True)
+@click.option("--textbook-pollers", default=16, show_default=True)
 @click.option("--warm-up", default=2.0, show_default=True, help="Before each window.")
 @click.option("--clients", default="1,32,64", show_default=True)
 @click.option("--no-textbook", is_flag=True, help="Measure engines only.")

@@ -110,7 +110,7 @@ class _Run:
             self.window.answered(lane.sent, now)
         if now < self.window.closes and self._next(lane):
             return
-        self.window.exhausted(now)
+        self.window.ran_out(now)
         self._poll.unregister(lane.socket)
         del self._busy[lane.socket.fileno()]
 
@@ -138,7 +138,12 @@ def main(spec_file: Path, result_file: Path) -> None:
         ballots.verify(number, body)
     window = run.window
     Result(
-        window.seconds, window.latencies(), len(run.answers), run.cpu(), again
+        window.seconds,
+        window.latencies(),
+        len(run.answers),
+        run.cpu(),
+        again,
+        window.exhausted,
     ).write(result_file)
 
 

@@ -136,7 +136,7 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "temporalio": version("temporalio"),
         "load_before": os.getloadavg()[0],
@@ -154,7 +154,7 @@ def write(
     options: dict[str, Any],
     where: dict[str, Any],
 ) -> Path:
-    """Everything that was measured, latencies included, as JSON."""
+    """Every round's figures as JSON."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{where['when'].replace(':', '')}.json"
     document = {
@@ -168,13 +168,22 @@ def write(
                 "votes_per_second": one.rates(),
                 **{f"p{p}_ms": one.percentiles(p) for p in (50, 95, 99)},
                 "cpu_ms_per_vote": one.cpu(),
-                "rounds": [asdict(result) for result in one.results],
+                "rounds": [_round(result) for result in one.results],
             }
             for one in contenders
         ],
     }
-    path.write_text(json.dumps(document))
+    path.write_text(json.dumps(document, indent=1) + "\n")
     return path
+
+
+def _round(result: Result) -> dict[str, Any]:
+    """With the latencies' percentiles in their place."""
+    waits = {
+        percent: round(1000 * result.percentile(percent), 1)
+        for percent in (1, 10, 25, 50, 75, 90, 95, 99, 100)
+    }
+    return asdict(result) | {"latencies": len(result.latencies), "waits_ms": waits}
 
 
 def _machine_text() -> str:

@@ -3,7 +3,7 @@
 Both generators are processes of their own that read a Spec and write a Result. A
 round is closed loop: every client has one vote under way, always. After the warm-up
 the window opens, and answers that come in within it are counted; it closes when its
-time is up or when no ballot is left, whichever is first, while all clients are busy.
+time is up. A round in which the ballots ran out before that is not one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bench.cpu import Parts
 
@@ -52,7 +51,8 @@ class Result:
     `receipts` counts the receipts of the whole round, warm-up and last answers
     included, that were verified against the manifest; `again` the ballots that were
     not answered with a receipt the first time and had to be sent again, by answer.
-    `cpu` is in seconds within the window, by part.
+    `cpu` is in seconds within the window, by part; `exhausted` says that the ballots
+    ran out while the clock still ran.
     """
 
     seconds: float
@@ -60,6 +60,7 @@ class Result:
     receipts: int
     cpu: dict[str, float]
     again: dict[str, int] = field(default_factory=dict)
+    exhausted: bool = False
 
     @property
     def rate(self) -> float:
@@ -86,14 +87,15 @@ class Window:
     def __init__(self, warm_up: float, seconds: float, now: float) -> None:
         self.opens = now + warm_up
         self.closes = self.opens + seconds
+        self.exhausted = False
         self._answers: list[tuple[float, float]] = []
 
     def answered(self, sent: float, now: float) -> None:
         self._answers.append((sent, now))
 
-    def exhausted(self, now: float) -> None:
+    def ran_out(self, now: float) -> None:
         """No ballot is left: from now on not all clients are busy."""
-        self.closes = min(self.closes, now)
+        self.exhausted = self.exhausted or now < self.closes
 
     @property
     def seconds(self) -> float:
@@ -120,7 +122,3 @@ def median(values: list[float]) -> float:
     if len(ordered) % 2:
         return ordered[half]
     return (ordered[half - 1] + ordered[half]) / 2
-
-
-def as_json(value: Any) -> str:
-    return json.dumps(value, indent=1, sort_keys=True)

@@ -77,17 +77,20 @@ class Engine:
 
 
 class TextbookWorker:
-    """The textbook's worker process."""
+    """A worker process of the textbook."""
 
-    def __init__(self, env: Mapping[str, str], log: Path, record: Path) -> None:
+    def __init__(
+        self, pollers: int, env: Mapping[str, str], log: Path, record: Path
+    ) -> None:
         self.log = log
+        self._pollers = pollers
         self._env = dict(env)
         self._record = record
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self._process = children.spawn(
-            [sys.executable, "-m", "bench.textbook.worker"],
+            [sys.executable, "-m", "bench.textbook.worker", str(self._pollers)],
             log=self.log,
             env=self._env,
             cwd=ROOT,
@@ -200,16 +203,18 @@ class BenchStack:
         mine = {"web": [_pid(web)], "worker": [_pid(worker) for worker in workers]}
         return Engine(name, port, {**self._parts, **mine})
 
-    def start_textbook(self) -> Parts:
-        """The textbook's worker; its parts."""
-        worker = TextbookWorker(
-            self.environment({}),
-            self.layout.logs / "textbook.log",
-            self.layout.record("textbook"),
-        )
-        with self._progress.step("Textbook's worker"):
-            self._supervisor.start("textbook worker", worker)
-        return {**self._parts, "textbook worker": [worker.pid]}
+    def start_textbook(self, workers: int, pollers: int) -> Parts:
+        """The textbook's worker processes; its parts."""
+        env = self.environment({})
+        running = []
+        with self._progress.step("Textbook") as step:
+            for number in range(1, workers + 1):
+                name = f"textbook-{number}"
+                log, record = self.layout.logs / f"{name}.log", self.layout.record(name)
+                running.append(TextbookWorker(pollers, env, log, record))
+                self._supervisor.start(f"textbook worker {number}", running[-1])
+            step.detail = f"{workers} worker, {pollers} pollers of each kind"
+        return {**self._parts, "textbook worker": [one.pid for one in running]}
 
     def environment(self, settings: Mapping[str, str]) -> dict[str, str]:
         """Of one process: ours without any VOTEPYRAMID_ of the shell, and these."""

@@ -40,7 +40,7 @@ async def main(spec_file: Path, result_file: Path) -> None:
         while time.perf_counter() < window.closes:
             number = next(waiting, None)
             if number is None:
-                window.exhausted(time.perf_counter())
+                window.ran_out(time.perf_counter())
                 return
             sent = time.perf_counter()
             answers[number] = await _execute(client, votes[number])
@@ -52,9 +52,13 @@ async def main(spec_file: Path, result_file: Path) -> None:
             group.create_task(call())
     for number, answer in answers.items():
         ballots.verify(number, answer)
-    Result(window.seconds, window.latencies(), len(answers), await used).write(
-        result_file
-    )
+    Result(
+        window.seconds,
+        window.latencies(),
+        len(answers),
+        await used,
+        exhausted=window.exhausted,
+    ).write(result_file)
 
 
 async def _used(spec: Spec, window: Window) -> dict[str, float]:

@@ -1,9 +1,8 @@
 """The textbook's worker process, as well tuned as we could.
 
-    python -m bench.textbook.worker
+    python -m bench.textbook.worker POLLERS
 
-The settings come from the environment, as the engine's own worker reads them. See
-docs of the figures in `bench/report.py` for what was tried.
+The settings come from the environment, as the engine's own worker reads them.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from temporalio.worker import (
@@ -30,10 +30,9 @@ from votepyramid.settings import Settings
 
 THREADS = 32
 SLOTS = 200
-POLLERS = int(os.environ.get("BENCH_POLLERS", "16"))
 
 
-async def main() -> None:
+async def main(pollers: int) -> None:
     settings = Settings.load()
     client = await connect(settings, role="textbook")
     engine = make_engine(
@@ -53,8 +52,8 @@ async def main() -> None:
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_concurrent_workflow_tasks=SLOTS,
         max_concurrent_activities=THREADS,
-        workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(POLLERS),
-        activity_task_poller_behavior=PollerBehaviorSimpleMaximum(POLLERS),
+        workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(pollers),
+        activity_task_poller_behavior=PollerBehaviorSimpleMaximum(pollers),
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -68,4 +67,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(int(sys.argv[1])))
