@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 
 from tests.support.databases import Database
+from tests.support.processes import eventually
 from votepyramid.db import make_engine
 from votepyramid.keys import service
 from votepyramid.keys.local import LocalKeyFile
@@ -77,6 +78,11 @@ def _destroy(owner: Engine, purpose: str) -> None:
         )
 
 
+def _remembers(keys: ElectionKeys, key: bytes) -> bool:
+    """Whether the object holds the key's bytes, wherever in it."""
+    return repr(key)[2:-1] in repr(vars(keys))
+
+
 def test_a_key_is_stored_wrapped(keys: ElectionKeys, owner: Engine) -> None:
     assert keys.issuance("e") == b"i" * 32
     with owner.connect() as connection:
@@ -91,9 +97,28 @@ def test_a_destroyed_key_is_forgotten_after_a_while(
     assert keys.issuance("e") == b"i" * 32
     _destroy(owner, "issuance")
     assert keys.issuance("e") == b"i" * 32
+    assert _remembers(keys, b"i" * 32)
     clock.now = 61
     with pytest.raises(KeyMissing):
         keys.issuance("e")
+    assert not _remembers(keys, b"i" * 32)
+
+
+def test_a_key_is_forgotten_though_nobody_asks_again(
+    provider: LocalKeyFile, owner: Engine
+) -> None:
+    keys = ElectionKeys(provider, owner, data_key_rows=10, hold_seconds=0.3)
+    _store(keys, owner, "issuance", b"i" * 32)
+    data = keys.data_key("e", 1)
+    assert keys.issuance("e") == b"i" * 32
+    _destroy(owner, "issuance")
+    assert _remembers(keys, b"i" * 32) and _remembers(keys, data.key)
+    assert eventually(lambda: not _remembers(keys, data.key), 5)
+    assert eventually(lambda: not _remembers(keys, b"i" * 32), 5)
+    # Held and forgotten anew as often as it is needed.
+    assert keys.read_data_key("e", data.id) == data.key
+    assert _remembers(keys, data.key)
+    assert eventually(lambda: not _remembers(keys, data.key), 5)
 
 
 def test_a_missing_key_names_election_and_purpose(keys: ElectionKeys) -> None:

@@ -3,8 +3,8 @@
 Purposes: `issuance` (K_iss), `ballot-box` (an Ed25519 seed, its verifier text beside
 it), `data` (the parent of row keys). Each is 32 bytes, wrapped under a context of
 election, purpose and key id. An unwrapped key stays in the memory of a process
-that needs it for a bounded time, then its row and the provider are asked again: a
-key that was destroyed is forgotten everywhere.
+that needs it for a bounded time, asked for or not; then it is forgotten, and its row
+and the provider are asked again. So a key that was destroyed is gone everywhere.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ class ElectionKeys:
         self._hold = hold_seconds
         self._lock = threading.Lock()
         self._held: dict[tuple[str, str, uuid.UUID | None], _Held] = {}
+        self._timer: threading.Timer | None = None
         # Apart from the other lock: making a data key writes to the database.
         self._data_lock = threading.Lock()
         self._in_use: dict[str, _DataKeyInUse] = {}
@@ -144,18 +145,39 @@ class ElectionKeys:
     ) -> _Held:
         place = (election, purpose, key_id)
         with self._lock:
+            self._forget_expired()
             held = self._held.get(place)
-        if held is None or held.until < time.monotonic():
+        if held is None:
             held = self._unwrap(election, purpose, key_id)
             with self._lock:
-                self._forget_expired()
                 self._held[place] = held
+                self._watch()
         return held
 
     def _forget_expired(self) -> None:
+        """Under the lock."""
         now = time.monotonic()
-        for place in [p for p, held in self._held.items() if held.until < now]:
+        for place in [p for p, held in self._held.items() if held.until <= now]:
             del self._held[place]
+
+    def _watch(self) -> None:
+        """See to it that the next key is forgotten in time. Under the lock.
+
+        On a timer of its own: a key that nobody asks for any more, such as that of
+        an election that was unlinked, must not stay until the process ends.
+        """
+        if self._timer is None and self._held:
+            next_end = min(held.until for held in self._held.values())
+            pause = max(0.0, next_end - time.monotonic())
+            self._timer = threading.Timer(pause, self._forget_in_time)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _forget_in_time(self) -> None:
+        with self._lock:
+            self._timer = None
+            self._forget_expired()
+            self._watch()
 
     def _unwrap(self, election: str, purpose: str, key_id: uuid.UUID | None) -> _Held:
         wanted: list[ColumnElement[bool]] = [
