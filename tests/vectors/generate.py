@@ -6,12 +6,12 @@ Nothing of the engine is imported: each definition is written out again from its
 specification with hashlib, hmac and struct, so that a vector and the code under
 test cannot share a mistake. Key agreement, AES-GCM and Ed25519 themselves come from
 the cryptography library; HPKE's key schedule (RFC 9180, section 5.1) is spelled out.
-All keys are fixed and public: hash a label, never use them for anything else.
+All keys are fixed and public: hash a label, never use them for anything else. What
+the engine keeps at rest is in stored.py, what both need in primitives.py.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
@@ -21,52 +21,14 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import stored
 from cryptography.hazmat.primitives.asymmetric import ed25519, mlkem, x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from primitives import ELECTION, b64, b64u, canonical, digest, fixed, lp, v8
 
 X25519 = "x25519-hkdf-sha256-aes256gcm"
 XWING = "xwing-hkdf-sha256-aes256gcm"
-ELECTION = "vectors-2026"
 STYLE = "w9"
-
-
-def fixed(label: str) -> bytes:
-    return hashlib.sha256(b"votepyramid test vector: " + label.encode()).digest()
-
-
-def canonical(value: Any) -> str:
-    """RFC 8785 for what the vectors hold: ASCII keys, text, integers, lists."""
-    if isinstance(value, dict):
-        assert all(key.isascii() for key in value)
-        members = (f"{canonical(k)}:{canonical(value[k])}" for k in sorted(value))
-        return "{" + ",".join(members) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(canonical, value)) + "]"
-    assert type(value) in (str, int)
-    return json.dumps(value, ensure_ascii=False)
-
-
-def lp(data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + data
-
-
-def digest(*parts: bytes) -> bytes:
-    return hashlib.sha256(b"".join(map(lp, parts))).digest()
-
-
-def v8(data: bytes) -> bytes:
-    number = int.from_bytes(data, "big")
-    number = number & ~(0xF << 76) | 0x8 << 76
-    number = number & ~(0x3 << 62) | 0x2 << 62
-    return number.to_bytes(16, "big")
-
-
-def b64u(data: bytes) -> str:
-    return base64.b64encode(data, b"-_").decode().replace("=", "")
-
-
-def b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 def public_keys() -> dict[str, tuple[bytes, bytes]]:
@@ -380,6 +342,7 @@ def build() -> dict[str, str]:
         "ballots.json": ballot_vectors(),
         "manifests.json": manifest_vectors(),
         "notes.json": note_vectors(),
+        "stored.json": stored.stored_vectors(),
     }
     return {
         name: json.dumps(content, indent=1, ensure_ascii=True) + "\n"
