@@ -136,7 +136,6 @@ def _box_of(voter: Any) -> Any:
         (409, "ballot_copied"),
         (413, "too_large"),
         (422, "ballot_length"),
-        (429, "too_many_rejected"),
     ],
 )
 def test_a_typed_refusal_is_final(

@@ -16,12 +16,7 @@ from tests.elections.ceremonies import ROSTER, Office, refs
 from tests.elections.drafts import manifest
 from votepyramid.elections import ceremony, service
 from votepyramid.eligibility.policy import default_policy
-from votepyramid.eligibility.service import (
-    Assessment,
-    PolicyChanged,
-    assess,
-    find_voter,
-)
+from votepyramid.eligibility.service import Assessment, PolicyChanged, assess
 from votepyramid.errors import Code, Refused
 
 
@@ -43,16 +38,6 @@ def judge(
 
 def reasons(found: Sequence[Assessment]) -> list[str | None]:
     return [assessment.reason for assessment in found]
-
-
-def test_find_voter(office: Office) -> None:
-    office.open()
-    office.create(id="autumn")
-    with office.app.connect() as connection:
-        assert find_voter(connection, "spring", "ana") == refs(office, "spring")["ana"]
-        assert find_voter(connection, "spring", "Ana") is None
-        assert find_voter(connection, "spring", "zoe") is None
-        assert find_voter(connection, "autumn", "ana") is None
 
 
 def test_a_claim_gets_the_style_of_the_voters_precinct(office: Office) -> None:

@@ -93,9 +93,6 @@ def test_load_refuses_lenient_json() -> None:
 
 def test_accessors() -> None:
     assert manifest.style(DEMO.manifest, "w9")["plaintext_length"] == 128
-    assert manifest.style_for_precinct(DEMO.manifest, "W-9 P-02") == "w9"
-    assert manifest.style_for_precinct(DEMO.manifest, "W-8 P-01") == "w8"
-    assert manifest.style_for_precinct(DEMO.manifest, "w-8 p-01") is None
     assert manifest.plaintext_length(DEMO.manifest, "w9") == 128
     assert manifest.ciphertext_length(DEMO.manifest, "w9") == 128 + 48
     hybrid = election(XWING).manifest

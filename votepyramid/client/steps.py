@@ -41,9 +41,6 @@ from votepyramid.protocol.encoding import (
 T = TypeVar("T")
 Steps = Generator[Request | Pause, Any, T]
 
-# A 429 with this code is a decision about the token, not a wish to slow down.
-_FINAL_CODES = frozenset({"too_many_rejected"})
-
 
 class _Patience:
     """One conversation's attempts and deadline."""
@@ -176,7 +173,7 @@ def _exchange(request: Request, patience: _Patience) -> Steps[Answer]:
         answer: Answer | Fault = yield request
         if isinstance(answer, Fault):
             yield patience.pause(answer.problem)
-        elif answer.status in RETRIED and not _is_final(answer):
+        elif answer.status in RETRIED:
             yield patience.pause(_describe(answer), _least(answer))
         else:
             return answer
@@ -184,10 +181,6 @@ def _exchange(request: Request, patience: _Patience) -> Steps[Answer]:
 
 def _asked(least: float | None) -> str:
     return "" if least is None else f"; asked to wait {least:g} s"
-
-
-def _is_final(answer: Answer) -> bool:
-    return messages.problem(answer).get("code") in _FINAL_CODES
 
 
 def _least(answer: Answer) -> float | None:

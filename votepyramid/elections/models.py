@@ -9,8 +9,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from votepyramid.db import Base
 
-STATUSES = ("created", "open", "closed", "unlinked")
-
 
 class Election(Base):
     """An election. `manifest_hash` is m; `closes_at` moves only when closed early.

@@ -88,12 +88,6 @@ class ManifestHashes:
         return known
 
 
-def list_all(connection: Connection) -> list[ElectionView]:
-    """Every election, the newest first."""
-    query = select(*_COLUMNS).order_by(Election.created_at.desc(), Election.id)
-    return [_view(row) for row in connection.execute(query)]
-
-
 class Standing(Protocol):
     """What the windows look at: a view, or a row with these columns."""
 

@@ -29,7 +29,6 @@ import cedarpy
 from votepyramid.protocol.encoding import H
 
 Action = Literal["claim", "cast"]
-AttributeType = Literal["Bool", "Long", "String"]
 
 ATTRIBUTE_TYPES = ("Bool", "Long", "String")
 ATTRIBUTE_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")

@@ -18,7 +18,7 @@ from votepyramid.elections import service as elections
 from votepyramid.elections.models import Election
 from votepyramid.elections.service import ElectionView
 from votepyramid.eligibility import policy
-from votepyramid.eligibility.models import RosterRow, Voter
+from votepyramid.eligibility.models import RosterRow
 from votepyramid.eligibility.policy import Action, ElectionFacts, VoterFacts
 from votepyramid.errors import Code, Refused
 
@@ -42,17 +42,6 @@ class Assessment:
     reason: str | None
     style: str | None
     roster_version: int
-
-
-def find_voter(
-    connection: Connection, election_id: str, voter_id: str
-) -> uuid.UUID | None:
-    """The voter's random ref, or None for an id no roster version has named."""
-    return connection.scalar(
-        select(Voter.ref).where(
-            Voter.election == election_id, Voter.voter_id == voter_id
-        )
-    )
 
 
 def assess(

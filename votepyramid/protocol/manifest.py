@@ -112,14 +112,6 @@ def style(manifest: Manifest, style_id: str) -> dict[str, Any]:
     raise ManifestError("the election has no such ballot style", "styles")
 
 
-def style_for_precinct(manifest: Manifest, precinct: str) -> str | None:
-    """The id of the style that a precinct's voters get, or None."""
-    for entry in _list(manifest, "styles"):
-        if precinct in _list(entry, "precincts"):
-            return str(entry["id"])
-    return None
-
-
 def contests(manifest: Manifest, style_id: str) -> list[dict[str, Any]]:
     """The contests of a style, in the order of the style. Raises ManifestError."""
     by_id = {_get(c, "id", str, "contests"): c for c in _list(manifest, "contests")}
