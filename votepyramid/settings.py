@@ -79,12 +79,18 @@ class Settings:
             raise SettingsError(f"roles must be some of {sorted(ROLES)}")
         if not 1 <= self.group_votes <= 256:
             raise SettingsError("group_votes must be between 1 and 256")
-        if self.group_bytes > 448 * 1024:
+        if not 1 <= self.group_bytes <= 448 * 1024:
             raise SettingsError(
-                "group_bytes must stay under 448 KiB: Temporal warns above 512"
+                "group_bytes must be at least 1 and stay under 448 KiB: "
+                "Temporal warns above 512"
             )
         if self.groups_in_flight < 1 or self.threads < 1:
             raise SettingsError("groups_in_flight and threads must be at least 1")
+        if self.groups_stuck < 1:
+            raise SettingsError(
+                "groups_stuck must be at least 1: with 0 every request is refused, "
+                "as if groups were stuck already"
+            )
         if self.waiting_bound >= self.threads:
             raise SettingsError(
                 "waiting_bound must be smaller than threads: receipts and health "

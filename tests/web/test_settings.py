@@ -59,8 +59,10 @@ def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("group_votes", "0", "group_votes must be between 1 and 256"),
         ("group_votes", "257", "group_votes must be between 1 and 256"),
         ("groups_in_flight", "0", "must be at least 1"),
+        ("groups_stuck", "0", "groups_stuck must be at least 1"),
         ("threads", "100", "waiting_bound must be smaller than threads"),
-        ("group_bytes", "524288", "group_bytes must stay under 448 KiB"),
+        ("group_bytes", "524288", "group_bytes must be at least 1 and stay under"),
+        ("group_bytes", "0", "group_bytes must be at least 1 and stay under"),
     ],
 )
 def test_an_unusable_setting(name: str, value: str, says: str) -> None:

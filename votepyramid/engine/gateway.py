@@ -96,7 +96,9 @@ class Gateway(Generic[AnswerT]):
                 place.callers += 1
                 return place
             self._shedding.check(
-                len(self._queue), len(self._running), draining=self._draining
+                [waiting.item.size for waiting in self._queue],
+                [group.began for group in self._running.values()],
+                draining=self._draining,
             )
             place = Place(item, callers=1)
             self._places[key] = place
@@ -110,6 +112,7 @@ class Gateway(Generic[AnswerT]):
             if place.callers == 0 and place in self._queue:
                 self._queue.remove(place)
                 self._places.pop((place.item.election, place.item.key), None)
+                metrics.QUEUED.labels(self._line.prefix).set(len(self._queue))
 
     def stop_taking(self) -> None:
         """From now on every new request is refused with UNAVAILABLE."""
@@ -132,7 +135,9 @@ class Gateway(Generic[AnswerT]):
     def stuck(self) -> bool:
         """True while requests are refused because too many groups are stuck."""
         with self._lock:
-            return self._shedding.stuck(len(self._running))
+            return self._shedding.stuck(
+                [group.began for group in self._running.values()]
+            )
 
     def wake(self, group_id: str) -> None:
         """A group has committed. On the loop."""
@@ -167,7 +172,8 @@ class Gateway(Generic[AnswerT]):
                 places[0].item.election,
                 places,
             )
-            self._running[group.id] = group
+            with self._lock:
+                self._running[group.id] = group
             group.task = asyncio.create_task(self._run(group))
             group.task.add_done_callback(pacing.started(len(places)))
 
@@ -203,13 +209,16 @@ class Gateway(Generic[AnswerT]):
             for place in group.places:
                 place.group_id = group.id
             await self._follow(group, handle)
+            with self._lock:
+                self._shedding.answered(group.began)
         except Refused:
             self._fail(group)
         except Exception as error:  # noqa: BLE001 - callers must get an answer
             log.error("group_lost", group=group.id, error=type(error).__name__)
             self._fail(group)
         finally:
-            self._running.pop(group.id, None)
+            with self._lock:
+                self._running.pop(group.id, None)
             metrics.GROUPS.labels(line).dec()
             metrics.GROUP_SECONDS.labels(line).observe(time.monotonic() - group.began)
 
@@ -303,7 +312,6 @@ class Gateway(Generic[AnswerT]):
     async def _resolve(self, place: Place[AnswerT], answer: AnswerT | Isolated) -> None:
         with self._lock:
             self._places.pop((place.item.election, place.item.key), None)
-            self._shedding.answered()
         place.answer.set_result(answer)
         if place.left and not isinstance(answer, Isolated):
             await self._write(self._line.settle, place.item, answer)
