@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from votepyramid.replay.count import Opened, Totals, differences
-from votepyramid.replay.load import Timing
 from votepyramid.replay.report import Report
+from votepyramid.replay.timing import Timing, nearest_rank
 
 A, B = ("P", ("A", "undervote")), ("P", ("B", "A"))
 EXPECTED = Counter({A: 2, B: 1})
@@ -90,6 +90,7 @@ def test_percentiles_are_nearest_rank() -> None:
     assert timing.rate == 50.0
     assert Timing(1.0, array("d", [3.0])).percentile(50) == 3.0
     assert (Timing().percentile(99), Timing().rate) == (0.0, 0.0)
+    assert nearest_rank((value for value in (9.0, 1.0, 5.0)), 34) == 5.0
 
 
 def _report(found: list[str]) -> Report:

@@ -79,9 +79,7 @@ def voter() -> None:
 @refusing
 def token_command(voter_id: str, hours: float, as_json: bool) -> None:
     """A bearer token that signs VOTER_ID in, from the development issuer."""
-    settings = Settings.load()
-    key_file = Path(settings.require("jwt_jwks")).with_name("dev-issuer.json")
-    issuer = DevIssuer(settings, key_file)
+    issuer = DevIssuer.of(Settings.load())
     try:
         token = issuer.token(voter_id, int(hours * 3600))
     except ValueError as error:

@@ -1,14 +1,14 @@
 """The development issuer: signs anyone in as anyone. Never in production.
 
-Its private key is the JWK in `var/secrets/dev-issuer.json`; the public part is in
-`jwks.json` beside it, which a development web process trusts.
+Its private key is the JWK in `var/secrets/dev-issuer.json`; the public part is in the
+key set beside it, which a development web process trusts.
 """
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from joserfc import jws
 from joserfc.errors import JoseError
@@ -19,6 +19,7 @@ from votepyramid.eligibility.voter_ids import VOTER_ID_PATTERN, is_voter_id
 from votepyramid.protocol.encoding import ProtocolError, jcs, strict_json
 from votepyramid.settings import Settings, SettingsError
 
+KEY_FILE = "dev-issuer.json"
 MAX_LIFETIME = 24 * 3600
 _MEMBERS = ("kty", "crv", "kid", "x", "d")
 
@@ -34,6 +35,12 @@ class DevIssuer:
             )
         self._audience = settings.require("jwt_audience")
         self._key = _load(Path(key_file))
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The issuer that these settings trust. Raises SettingsError."""
+        key_set = Path(settings.require("jwt_jwks"))
+        return cls(settings, key_set.with_name(KEY_FILE))
 
     def token(self, voter_id: str, lifetime: int = 3600) -> str:
         """A signed token, valid for `lifetime` seconds. Raises ValueError."""

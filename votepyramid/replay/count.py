@@ -6,7 +6,6 @@ Only here, with the trustees' key, is a ballot read; the engine cannot.
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 
 from votepyramid.audit.models import AuditEvent
-from votepyramid.keys.provider import KeyProvider
 from votepyramid.keys.service import ElectionKeys
 from votepyramid.protocol.ballot import open_ballot
 from votepyramid.protocol.encoding import ProtocolError
@@ -48,19 +46,6 @@ class Totals:
     votes_rejected: int
     audit_issued: int
     audit_accepted: int
-
-
-class RememberedKeys(ElectionKeys):
-    """Asks the KMS once for each data key instead of once for each ballot."""
-
-    def __init__(self, provider: KeyProvider, engine: Engine) -> None:
-        super().__init__(provider, engine, data_key_rows=1)
-        self._remembered: dict[uuid.UUID, bytes] = {}
-
-    def read_data_key(self, election: str, key_id: uuid.UUID) -> bytes:
-        if key_id not in self._remembered:
-            self._remembered[key_id] = super().read_data_key(election, key_id)
-        return self._remembered[key_id]
 
 
 def open_all(

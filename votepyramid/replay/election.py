@@ -12,7 +12,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
@@ -22,13 +21,13 @@ from votepyramid.elections import ceremony
 from votepyramid.eligibility.dev_issuer import DevIssuer
 from votepyramid.eligibility.roster import import_roster
 from votepyramid.keys.local import LocalKeyFile
+from votepyramid.keys.service import ElectionKeys
 from votepyramid.protocol import notes
 from votepyramid.protocol.encoding import b64u
 from votepyramid.protocol.identifiers import key_id
 from votepyramid.protocol.manifest import sign_manifest
 from votepyramid.protocol.suites import get_suite
 from votepyramid.replay.ballots import Ballots
-from votepyramid.replay.count import RememberedKeys
 from votepyramid.settings import Settings
 
 _PREFIX = "VOTEPYRAMID_"
@@ -51,12 +50,9 @@ class Operator:
             application_name="votepyramid-replay",
             statement_timeout_ms=_STATEMENT_TIMEOUT_MS,
         )
-        self.keys = RememberedKeys(
-            LocalKeyFile(settings.require("kek_file")), self.engine
-        )
-        # The development issuer's key is kept beside the set that trusts it.
-        key_set = Path(settings.require("jwt_jwks"))
-        self.issuer = DevIssuer(settings, key_set.with_name("dev-issuer.json"))
+        ring = LocalKeyFile(settings.require("kek_file"))
+        self.keys = ElectionKeys(ring, self.engine, settings.data_key_rows)
+        self.issuer = DevIssuer.of(settings)
 
     def close(self) -> None:
         self.engine.dispose()

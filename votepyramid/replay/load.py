@@ -11,11 +11,10 @@ import asyncio
 import hashlib
 import time
 import uuid
-from array import array
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from votepyramid.client.aio import AsyncVotingClient
 from votepyramid.client.ballots import PinnedElection, Token
@@ -23,6 +22,7 @@ from votepyramid.client.errors import ClientError
 from votepyramid.client.messages import Pause
 from votepyramid.client.policy import RetryPolicy
 from votepyramid.replay.ballots import Ballots
+from votepyramid.replay.timing import Timing
 
 # A stack under load sheds: what matters is that every voter gets through.
 PATIENCE = RetryPolicy(deadline=600.0, base=0.1, cap=5.0)
@@ -31,27 +31,6 @@ Act = Callable[[AsyncVotingClient, int], Awaitable[float]]
 
 class ReplayFailed(Exception):
     """A voter was refused, or the stack was away for too long."""
-
-
-@dataclass
-class Timing:
-    """A phase: seconds as a whole, and seconds of each voter in order of ending."""
-
-    seconds: float = 0.0
-    each: array[float] = field(default_factory=lambda: array("d"))
-
-    @property
-    def rate(self) -> float:
-        """Voters a second."""
-        return len(self.each) / self.seconds if self.seconds else 0.0
-
-    def percentile(self, percent: float) -> float:
-        """The nearest-rank percentile, in seconds; 0.0 without voters."""
-        ordered = sorted(self.each)
-        if not ordered:
-            return 0.0
-        rank = -(-len(ordered) * percent // 100)
-        return ordered[max(0, int(rank) - 1)]
 
 
 @dataclass

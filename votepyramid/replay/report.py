@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from votepyramid.replay.count import Totals
-from votepyramid.replay.load import Timing
+from votepyramid.replay.timing import Timing
 
 _PERCENTILES = (50, 95, 99)
 _NAMED = 20

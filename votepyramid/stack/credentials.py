@@ -9,6 +9,7 @@ from typing import Any
 
 from joserfc.jwk import KeySet, OKPKey
 
+from votepyramid.eligibility.dev_issuer import KEY_FILE
 from votepyramid.eligibility.identity import DEV_ISSUER
 from votepyramid.keys.local import LocalKeyFile
 
@@ -18,8 +19,8 @@ AUDIENCE = "votepyramid"
 def make(folder: Path) -> dict[str, str]:
     """Make what is missing in `folder`; returns settings by name.
 
-    `kek.json` and `codec.json` are key rings, `dev-issuer.json` is the development
-    issuer's private JWK (Ed25519) and `jwks.json` the key set the web process trusts.
+    `kek.json` and `codec.json` are key rings, `jwks.json` is the key set the web
+    process trusts; beside it the development issuer's private JWK (Ed25519).
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in ("kek.json", "codec.json"):
@@ -29,7 +30,7 @@ def make(folder: Path) -> dict[str, str]:
         issuer = OKPKey.generate_key(
             "Ed25519", {"use": "sig", "alg": "EdDSA"}, private=True, auto_kid=True
         )
-        _write(folder / "dev-issuer.json", issuer.as_dict(private=True))
+        _write(folder / KEY_FILE, issuer.as_dict(private=True))
         _write(folder / "jwks.json", KeySet([issuer]).as_dict(private=False))
     return {
         "kek_file": str(folder / "kek.json"),

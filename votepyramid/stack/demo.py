@@ -81,7 +81,7 @@ def cast(settings: Settings, url: str, view: ElectionView, file: Path) -> DemoBa
         allow_http=False,
         out=file,
         policy=RetryPolicy(deadline=_PATIENCE_SECONDS),
-        jwt=lambda: _sign_in(settings, VOTERS[0]),
+        jwt=lambda: DevIssuer.of(settings).token(VOTERS[0]),
         choices=lambda: json.dumps(CHOICES).encode(),
         say=lambda text: None,
         prompt=lambda text, highest: 0,
@@ -100,11 +100,6 @@ def _ask_again(url: str, view: ElectionView, file: Path) -> None:
     with VotingClient(url, ELECTION, authority_vkey=view.authority) as client:
         if client.receipt(saved.ballot).answer != saved.answer:
             raise ClientError("the server's receipt is not the one it gave before")
-
-
-def _sign_in(settings: Settings, voter: str) -> str:
-    key_file = Path(settings.require("jwt_jwks")).with_name("dev-issuer.json")
-    return DevIssuer(settings, key_file).token(voter)
 
 
 def _get(engine: Engine) -> ElectionView | None:
