@@ -15,7 +15,7 @@ from temporalio.workflow import ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from workflows import messages as m
-    from workflows.steps import TASK_TIMEOUT, run_patient_step, run_step
+    from workflows.steps import run_patient_step, run_step
 
 
 @workflow.defn(name=m.CLAIM_TOKENS)
@@ -69,7 +69,7 @@ async def _go_on_alone(election: str, claim: m.Claim) -> None:
             parent_close_policy=ParentClosePolicy.ABANDON,
             # A voter refused once may be eligible by the next claim.
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            task_timeout=TASK_TIMEOUT,
+            task_timeout=m.TASK_TIMEOUT,
             search_attributes=workflow.info().typed_search_attributes,
         )
     except WorkflowAlreadyStartedError:

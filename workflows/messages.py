@@ -9,6 +9,7 @@ the tag t, and the two share no identifier.
 # Not postponed (PEP 563): the SDK asks for the fields' types at every message, and
 # would evaluate the text of each annotation anew.
 from dataclasses import dataclass
+from datetime import timedelta
 
 SUBMIT_VOTES = "submit_votes"
 SUBMIT_VOTE = "submit_vote"
@@ -23,6 +24,12 @@ ISSUE_TOKENS = "issue_tokens"
 
 NEEDS_ATTENTION = "NeedsAttention"
 ELECTION_ID = "ElectionId"
+# Registered before any worker starts: a workflow that sets an unknown attribute
+# fails its task and repeats its activities for ever.
+SEARCH_ATTRIBUTES = {NEEDS_ATTENTION: "Bool", ELECTION_ID: "Keyword"}
+
+# Of every workflow: a killed worker's are taken over one timeout later.
+TASK_TIMEOUT = timedelta(seconds=5)
 
 # Outcome of a vote or claim whose neighbours were finished without it: it goes on
 # in a child workflow of its own.

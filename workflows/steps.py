@@ -37,8 +37,6 @@ PATIENT_RETRIES = RetryPolicy(
 # Several statements of up to their own timeout each; an attempt that is given up on
 # may still commit, and the next one finds what it did.
 ATTEMPT_TIMEOUT = timedelta(seconds=15)
-# A killed worker's workflows are taken over one timeout later.
-TASK_TIMEOUT = timedelta(seconds=5)
 
 
 async def run_step(name: str, argument: Any, result_type: type[T]) -> T:

@@ -17,7 +17,7 @@ from temporalio.workflow import ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from workflows import messages as m
-    from workflows.steps import TASK_TIMEOUT, run_patient_step, run_step
+    from workflows.steps import run_patient_step, run_step
 
 Step = Callable[[str, Any, Any], Awaitable[Any]]
 
@@ -85,7 +85,7 @@ async def _go_on_alone(election: str, vote: m.CastVote) -> None:
             # Recording is idempotent, and a vote refused once, for instance for the
             # roster of that day, may be sent again and be accepted.
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            task_timeout=TASK_TIMEOUT,
+            task_timeout=m.TASK_TIMEOUT,
             search_attributes=workflow.info().typed_search_attributes,
         )
     except WorkflowAlreadyStartedError:

@@ -26,13 +26,11 @@ from temporalio.service import RPCError
 from votepyramid.engine import metrics
 from votepyramid.engine.line import AnswerT, Isolated, Item, Line
 from votepyramid.errors import Code, Refused
-from workflows.messages import ELECTION_ID
+from workflows.messages import ELECTION_ID, TASK_TIMEOUT
 
 log = structlog.get_logger(__name__)
 
 ELECTION = SearchAttributeKey.for_keyword(ELECTION_ID)
-# A killed worker's group is taken over one workflow task timeout later.
-TASK_TIMEOUT = timedelta(seconds=5)
 RPC_TIMEOUT = timedelta(seconds=2)
 
 

@@ -1,8 +1,4 @@
-"""What Temporal must have before any worker starts: a namespace, search attributes.
-
-An unregistered search attribute fails the workflow task that upserts it, and the
-task's activities would be repeated for ever.
-"""
+"""What Temporal must have before any worker starts: a namespace, search attributes."""
 
 from __future__ import annotations
 
@@ -23,14 +19,14 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflows.messages import ELECTION_ID, NEEDS_ATTENTION
+from workflows.messages import SEARCH_ATTRIBUTES
 
 log = structlog.get_logger(__name__)
 
 RETENTION = timedelta(days=30)
 WANTED = {
-    NEEDS_ATTENTION: IndexedValueType.INDEXED_VALUE_TYPE_BOOL,
-    ELECTION_ID: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}")
+    for name, kind in SEARCH_ATTRIBUTES.items()
 }
 
 

@@ -14,10 +14,8 @@ from typing import Any
 from votepyramid.stack import children
 from votepyramid.stack.errors import StackError
 from votepyramid.stack.ports import LOOPBACK, free_port
+from workflows.messages import SEARCH_ATTRIBUTES
 
-# Registered before any worker starts: a workflow that sets an unknown attribute
-# fails its task and repeats its activities for ever.
-SEARCH_ATTRIBUTES = {"NeedsAttention": "Bool", "ElectionId": "Keyword"}
 _START_SECONDS = 60.0
 
 
