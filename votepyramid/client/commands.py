@@ -19,6 +19,8 @@ from votepyramid.protocol.manifest import MAX_SIGNED_MANIFEST_BYTES, load_signed
 
 JWT_VARIABLE = "VOTEPYRAMID_JWT"
 _PATH = click.Path(dir_okay=False, path_type=Path)
+# The voter's side imports nothing of the engine, so it has this option of its own.
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.command()
@@ -59,7 +61,7 @@ _PATH = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--allow-http", is_flag=True, help="Accept plain http:// to another machine."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_JSON
 def vote(
     jwt_file: Any, choices: Any, out: Path, patience: float, as_json: bool, **asked: Any
 ) -> None:
@@ -109,7 +111,7 @@ def vote(
     help="The election authority's key, as published.",
 )
 @click.option("--manifest-hash", help="The manifest's hash, as published.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_JSON
 def verify(
     receipt: Path,
     manifest_file: Path | None,

@@ -29,7 +29,7 @@ from votepyramid.settings import Settings, SettingsError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from votepyramid.client.errors import ClientError
 from votepyramid.elections.ceremony import CeremonyError
+from votepyramid.elections.console import as_json
 from votepyramid.elections.manifest import ManifestInvalid
 from votepyramid.keys.provider import KeyProviderError
 from votepyramid.protocol.suites import SUITES, XWING
@@ -58,7 +59,7 @@ from votepyramid.stack.errors import StackError
     type=int,
     help="Repeat an order. Who knows it and the file knows who voted how.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@as_json
 def replay(
     file: Path,
     url: str | None,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
+from votepyramid.elections.console import answer, as_json
 from votepyramid.settings import Settings
 from votepyramid.stack import migrations
 from votepyramid.stack.accounts import postgres_account
@@ -63,12 +63,9 @@ def db() -> None:
     """Migrate the database at VOTEPYRAMID_OWNER_DATABASE_URL."""
 
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-
-
 @db.command()
 @click.argument("revision", default="head")
-@_JSON
+@as_json
 def upgrade(revision: str, as_json: bool) -> None:
     """Bring the schema up to REVISION (the newest)."""
     migrations.upgrade(_owner_url(), revision)
@@ -77,7 +74,7 @@ def upgrade(revision: str, as_json: bool) -> None:
 
 @db.command()
 @click.argument("revision")
-@_JSON
+@as_json
 def downgrade(revision: str, as_json: bool) -> None:
     """Take the schema back to REVISION, `base` being empty: loses data."""
     migrations.downgrade(_owner_url(), revision)
@@ -85,7 +82,7 @@ def downgrade(revision: str, as_json: bool) -> None:
 
 
 @db.command()
-@_JSON
+@as_json
 def current(as_json: bool) -> None:
     """Show which revision the schema is at."""
     _tell(as_json)
@@ -97,8 +94,6 @@ def _owner_url() -> str:
 
 def _tell(as_json: bool) -> None:
     revision, newest = migrations.current(_owner_url()), migrations.head()
-    if as_json:
-        click.echo(json.dumps({"revision": revision, "head": newest}))
-    else:
-        behind = "" if revision == newest else f" (the newest is {newest})"
-        click.echo(f"The schema is at {revision or 'nothing'}{behind}.")
+    behind = "" if revision == newest else f" (the newest is {newest})"
+    text = f"The schema is at {revision or 'nothing'}{behind}."
+    answer(as_json, {"revision": revision, "head": newest}, text)
