@@ -2,22 +2,53 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import threading
 import time
+from pathlib import Path
 
 import psycopg
 
-from tests.support.engines import Engine
+from tests.support.databases import Database
+from tests.support.engines import Engine, running
 from tests.support.processes import eventually
 from tests.support.voting import at_once
 from votepyramid.stack import roles
+from votepyramid.stack.devserver import DevServer
 from votepyramid.stack.postgres import EmbeddedPostgres
 
 LISTENERS = (
     "FROM pg_stat_activity WHERE application_name = 'votepyramid-listen' "
     "AND datname = %s"
 )
+
+# Python runs it before anything else: a web process that neither looks at the tables
+# nor asks for a workflow's result while a caller waits.
+DEAF = """
+from votepyramid.engine import gateway
+gateway.LOOK_S = gateway.NOTIFY_GRACE_S = 600.0
+print("hears notifications alone", flush=True)
+"""
+
+
+def test_a_commit_wakes_who_waits_for_it(
+    database: Database, temporal: DevServer, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(DEAF)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    with running(database, temporal, tmp_path, webs=0, answer_timeout=20) as engine:
+        engine.env = {**engine.env, "PYTHONPATH": path}
+        engine.start_web()
+        election = engine.make_election(voters=1)
+        (door,) = engine.doors(election)
+        # Listening: from here on only a notification can wake.
+        assert eventually(lambda: door.http.get("/health/ready").status_code == 200)
+        claimed = door.claim("v0")
+        assert claimed.status_code == 200, claimed.text
+        cast = door.cast(door.ballot("v0"))
+        assert cast.status_code == 200, cast.text
+        assert "hears notifications alone" in engine.web.log_text()
 
 
 def test_lost_again_and_again_under_load(

@@ -43,6 +43,23 @@ def _kill(server: DevServer) -> None:
     server.stop()
 
 
+def test_a_receipt_needs_neither_temporal_nor_workers(
+    engine: Engine, own_temporal: DevServer
+) -> None:
+    election = engine.make_election(voters=2)
+    (door,) = engine.doors(election)
+    ballot, never = door.ballot("v0"), door.ballot("v1")
+    first = door.cast(ballot)
+    assert first.status_code == 200, first.text
+    engine.worker.kill()
+    _kill(own_temporal)
+    found = door.receipt(ballot.receipt_hash)
+    assert (found.status_code, found.content) == (200, first.content)
+    again = door.cast(ballot)
+    assert (again.status_code, again.content) == (200, first.content)
+    assert_problem(door.receipt(never.receipt_hash), 404, "receipt_unknown")
+
+
 def test_down_and_back_under_load(engine: Engine, own_temporal: DevServer) -> None:
     election = engine.make_election(voters=VOTERS + 3)
     (door,) = engine.doors(election)
