@@ -1,8 +1,9 @@
-"""Requests that name no known token, counted by the minute.
+"""Requests refused at the door, counted by the minute.
 
 They get no workflow and no event of their own: a flood of them must not be able to
 grow the audit trail. Each process writes one event a minute, election and code in
-which there were any.
+which there were any. Junk names no known token; a vote under a known one that comes
+before or after the time for casting is no junk, and is counted as what it is.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from votepyramid.audit import service as audit
+from votepyramid.errors import Code
 
 log = structlog.get_logger(__name__)
 
@@ -27,13 +29,13 @@ class JunkCounter:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lock = threading.Lock()
-        self._counts: Counter[tuple[str, str]] = Counter()
+        self._counts: Counter[tuple[str, Code]] = Counter()
 
     def start(self) -> None:
         """Flush every minute for as long as the process lives."""
         threading.Thread(target=self._run, name="junk", daemon=True).start()
 
-    def note(self, election: str, code: str) -> None:
+    def note(self, election: str, code: Code) -> None:
         """Count one refusal of an existing election."""
         with self._lock:
             self._counts[election, code] += 1
@@ -47,9 +49,7 @@ class JunkCounter:
         try:
             with self._engine.begin() as connection:
                 for (election, code), count in sorted(counts.items()):
-                    detail = {"code": code, "count": count}
-                    event = audit.Event("junk_refused", None, detail)
-                    audit.append(connection, election, [event])
+                    audit.append(connection, election, [_event(code, count)])
         except SQLAlchemyError as error:
             log.warning("junk_not_written", error=type(error).__name__)
             with self._lock:
@@ -59,3 +59,10 @@ class JunkCounter:
         pause = threading.Event()
         while not pause.wait(PERIOD_S):
             self.flush()
+
+
+def _event(code: Code, count: int) -> audit.Event:
+    detail = {"code": str(code), "count": count}
+    if code is Code.TOKEN_UNKNOWN:
+        return audit.Event("junk_refused", None, detail)
+    return audit.Event("untimely_refused", None, detail)

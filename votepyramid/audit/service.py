@@ -2,7 +2,8 @@
 
 Kinds and subjects: `token_issued` and `claim_refused` name a keyed pseudonym,
 `vote_accepted`, `vote_refused` and `token_reused` a receipt hash; an operator's
-acts on an election name nobody. No event holds a token id, bearer or voter id.
+acts on an election and counts of refusals at the door name nobody. No event holds a
+token id, bearer or voter id.
 """
 
 from __future__ import annotations
