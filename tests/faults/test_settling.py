@@ -29,7 +29,7 @@ def door(calm: Engine, election: MadeElection) -> Door:
     return calm.doors(election)[0]
 
 
-def _settle(calm: Engine, election: MadeElection) -> dict[str, list[str]]:
+def settle(calm: Engine, election: MadeElection) -> dict[str, list[str]]:
     owner = {"VOTEPYRAMID_OWNER_DATABASE_URL": election.database.owner_url}
     done = subprocess.run(
         [
@@ -62,15 +62,15 @@ def test_a_vote_under_way_is_left_alone_and_an_ended_one_is_settled(
         assert pending.status_code == 202, pending.text
         status_url = pending.json()["status_url"]
         assert eventually(lambda: console.needing_attention() == [child])
-        assert _settle(calm, election)["running"] == [bad.receipt_hash]
+        assert settle(calm, election)["running"] == [bad.receipt_hash]
         assert door.http.get(status_url).status_code == 202
 
         console.run(console.handle(child).terminate("by the election office"))
-        assert _settle(calm, election)["ended"] == [bad.receipt_hash]
+        assert settle(calm, election)["ended"] == [bad.receipt_hash]
         # As if never sent; and the voter is told to send the same bytes again.
         answer = door.http.get(status_url)
         assert (answer.status_code, answer.json()["code"]) == (404, "receipt_unknown")
-        assert _settle(calm, election) == {
+        assert settle(calm, election) == {
             "id": election.id,
             "ended": [],
             "running": [],

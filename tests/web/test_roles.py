@@ -31,7 +31,13 @@ GRANTED = {
         "UPDATE (rejected_count)",
     },
     "vote_submissions": {"SELECT", "INSERT"},
-    "vote_groups": {"SELECT", "INSERT", "UPDATE (group_id)", "UPDATE (outcome)"},
+    "vote_groups": {
+        "SELECT",
+        "INSERT",
+        "UPDATE (group_id)",
+        "UPDATE (held_by)",
+        "UPDATE (outcome)",
+    },
     "audit_events": {"INSERT"},
     "wrapped_keys": {"SELECT", "INSERT"},
 }

@@ -71,6 +71,27 @@ def identify(election: str, m: bytes, cast: Submission) -> CastBallot:
     )
 
 
+def too_long(manifest: dict[str, Any], m: bytes, cast: Submission) -> Code | None:
+    """Why a payload longer than every ballot of its election is refused; else None.
+
+    Asked before any workflow, whose history would keep it. A wrong length that a
+    ballot could have is judged there, and leaves its row.
+    """
+    styles = [style["id"] for style in manifest["styles"]]
+    if len(cast.payload) <= max(ciphertext_length(manifest, id) for id in styles):
+        return None
+    return judge(
+        manifest,
+        m,
+        cast.style if cast.style in styles else styles[0],
+        style=cast.style,
+        suite=cast.suite,
+        key_id=cast.key_id.hex(),
+        manifest_hash=cast.manifest_hash.hex(),
+        payload_bytes=len(cast.payload),
+    )
+
+
 def judge(
     manifest: dict[str, Any],
     m: bytes,

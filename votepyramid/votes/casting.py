@@ -22,7 +22,7 @@ from votepyramid.engine.line import Isolated, Item
 from votepyramid.errors import Code, Refused
 from votepyramid.protocol.encoding import b64u
 from votepyramid.settings import Settings
-from votepyramid.votes import service
+from votepyramid.votes import holding, service
 from votepyramid.votes.ballots import CastBallot, Submission, identify
 from workflows import messages as m
 
@@ -43,10 +43,14 @@ class Pending:
     receipt_hash: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Arrived:
+    """What travels. `noted_in` is the group under which its caller noted it when
+    leaving with a 202."""
+
     ballot: CastBallot
     at: datetime
+    noted_in: str | None = None
 
 
 class VoteLine:
@@ -80,12 +84,15 @@ class VoteLine:
 
     def settle(self, item: Item[Answer], answer: Answer) -> None:
         if answer.code is not None:
-            with self._engine.begin() as connection:
-                service.settle_pending(connection, item.key, answer.code)
+            self._let_go(item, answer.code)
 
     def abandon(self, item: Item[Answer]) -> None:
+        self._let_go(item, holding.ENDED)
+
+    def _let_go(self, item: Item[Answer], code: str) -> None:
+        group = item.content.noted_in
         with self._engine.begin() as connection:
-            service.settle_pending(connection, item.key, service.ENDED)
+            holding.settle(connection, item.key, group, code)
 
 
 class Casting:
@@ -144,35 +151,28 @@ class Casting:
         except TimeoutError:
             return self._leave(ballot, place)
         if isinstance(answer, Isolated):
-            return self._pending(ballot, answer.workflow_id)
+            # Noted already, by the transaction that left it to a workflow of its own.
+            return Pending(ballot.receipt_hash)
         return answer
 
     def _leave(self, ballot: CastBallot, place: Place[Answer]) -> Answer | Pending:
         """The voter has waited long enough: 202 if the vote is held durably."""
-        if place.group_id is None:
+        group = place.group_id
+        if group is None:
             raise Refused(Code.UNAVAILABLE, retry_after=2.0)
         # Either we see the answer after writing, or the gateway sees that we left.
+        place.item.content.noted_in = group
         place.left = True
-        pending = self._pending(ballot, place.group_id)
-        if not place.answer.done():
-            return pending
-        answer = place.answer.result()
-        if isinstance(answer, Isolated):
-            return self._pending(ballot, answer.workflow_id)
-        self._settle(ballot.receipt_hash, answer)
-        return answer
-
-    def _settle(self, receipt_hash: str, answer: Answer) -> None:
-        if answer.code is not None:
-            with self._engine.begin() as connection:
-                service.settle_pending(connection, receipt_hash, answer.code)
-
-    def _pending(self, ballot: CastBallot, group_id: str) -> Pending:
         with self._engine.begin() as connection:
-            service.mark_pending(
-                connection, ballot.election, ballot.receipt_hash, group_id
-            )
-        return Pending(ballot.receipt_hash)
+            holding.note(connection, ballot.election, ballot.receipt_hash, group)
+        if not place.answer.done():
+            return Pending(ballot.receipt_hash)
+        answer = place.answer.result()
+        code = holding.ENDED if isinstance(answer, Isolated) else answer.code
+        if code is not None:
+            with self._engine.begin() as connection:
+                holding.settle(connection, ballot.receipt_hash, group, code)
+        return Pending(ballot.receipt_hash) if isinstance(answer, Isolated) else answer
 
 
 def _cast_vote(arrived: _Arrived) -> m.CastVote:

@@ -21,7 +21,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from votepyramid.db import Base
@@ -91,10 +91,12 @@ class VoteSubmission(Base):
 
 
 class VoteGroup(Base):
-    """Which workflow holds a vote: for the 202 status and for the administrator.
+    """Which workflows hold a vote: for the 202 status and for the administrator.
 
     Apart from the ballot rows, so that handing over ballots hands over no path to
-    a history. `outcome` is set when a vote that was answered with 202 is decided.
+    a history. `group_id` is the workflow that recorded the vote, or the group it
+    came in with last; `held_by` those that have it under way. `outcome` is null
+    until the last of these has ended without recording it.
     """
 
     __tablename__ = "vote_groups"
@@ -102,4 +104,5 @@ class VoteGroup(Base):
     receipt_hash: Mapped[str] = mapped_column(String(128), primary_key=True)
     election: Mapped[str] = mapped_column(ForeignKey("elections.id"))
     group_id: Mapped[str] = mapped_column(Text)
+    held_by: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     outcome: Mapped[str | None] = mapped_column(Text)

@@ -1,6 +1,7 @@
 """Votes before and after their workflow: the one indexed read, checks, status.
 
-`votes/recording.py` holds the transaction that decides.
+`votes/recording.py` holds the transaction that decides, `votes/holding.py` which
+workflow a vote is in until then.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Row, and_, bindparam, func, select
 
 from votepyramid.elections import service as elections
 from votepyramid.elections.models import Election
@@ -26,6 +26,7 @@ from votepyramid.protocol.encoding import unb64u
 from votepyramid.tokens.models import VoteToken
 from votepyramid.votes.ballots import CastBallot, judge
 from votepyramid.votes.envelope import seal_row
+from votepyramid.votes.holding import ENDED
 from votepyramid.votes.models import VoteGroup, VoteSubmission
 from workflows.messages import (
     ISOLATED,
@@ -37,9 +38,6 @@ from workflows.messages import (
 )
 
 T = TypeVar("T")
-
-# Outcome of a vote whose workflow was ended before it was decided: as if never sent.
-ENDED = "ended"
 
 
 @dataclass(frozen=True)
@@ -161,40 +159,6 @@ def stored_receipts(
     """The answers of those votes that are recorded, by receipt hash."""
     rows = connection.execute(_STORED, {"receipt_hashes": receipt_hashes})
     return {row.receipt_hash: row.receipt for row in rows}
-
-
-def mark_pending(
-    connection: Connection, election: str, receipt_hash: str, group_id: str
-) -> None:
-    """Note which group holds a vote, before its voter is told 202."""
-    statement = insert(VoteGroup).values(
-        receipt_hash=receipt_hash, election=election, group_id=group_id
-    )
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["receipt_hash"],
-            set_={
-                "group_id": group_id,
-                # Sent again in a new group it is pending again; decided in the
-                # meantime in this very group it is not.
-                "outcome": case(
-                    (VoteGroup.group_id == group_id, VoteGroup.outcome), else_=None
-                ),
-            },
-        )
-    )
-
-
-def settle_pending(connection: Connection, receipt_hash: str, code: str) -> None:
-    """Say how a vote ended whose voter was told 202, unless it was accepted."""
-    connection.execute(
-        update(VoteGroup)
-        .where(
-            VoteGroup.receipt_hash == receipt_hash,
-            VoteGroup.outcome.is_(None),
-        )
-        .values(outcome=code)
-    )
 
 
 def check(

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, select
 from votepyramid.elections import service as elections
 from votepyramid.engine import control
 from votepyramid.settings import Settings
-from votepyramid.votes import service
+from votepyramid.votes import holding
 from votepyramid.votes.models import VoteGroup, VoteSubmission
 from workflows.messages import alone
 
@@ -32,11 +32,23 @@ class Settled:
 class _Pending:
     receipt_hash: str
     group_id: str
+    held_by: list[str]
 
     @property
-    def workflows(self) -> tuple[str, str]:
-        """Where it can be: in its group, or by itself after leaving it."""
-        return self.group_id, alone("vote", self.receipt_hash)
+    def workflows(self) -> set[str]:
+        """Where it can be: in a group, or by itself, also just before or after
+        that was noted."""
+        own = alone("vote", self.receipt_hash)
+        return {self.group_id, own, *self.held_by}
+
+    def ended(self, running: set[str]) -> bool:
+        return not running & self.workflows
+
+    def let_go(self, running: set[str]) -> list[str]:
+        """The holders that have ended, unless whoever runs is none of the noted."""
+        holders = self.held_by or [self.group_id]
+        gone = [one for one in holders if one not in running]
+        return gone if self.ended(running) or len(gone) < len(holders) else []
 
 
 def settle(engine: Engine, settings: Settings, election: str) -> Settled:
@@ -47,14 +59,14 @@ def settle(engine: Engine, settings: Settings, election: str) -> Settled:
     with engine.connect() as connection:
         elections.get(connection, election)
         waiting = _pending(connection, election)
-    held = control.running(settings, [w for one in waiting for w in one.workflows])
-    ended = [one for one in waiting if not held.intersection(one.workflows)]
+    running = control.running(settings, [w for one in waiting for w in one.workflows])
     with engine.begin() as connection:
-        for one in ended:
-            service.settle_pending(connection, one.receipt_hash, service.ENDED)
+        for one in waiting:
+            for workflow in one.let_go(running):
+                holding.settle(connection, one.receipt_hash, workflow, holding.ENDED)
     return Settled(
-        [one.receipt_hash for one in ended],
-        [one.receipt_hash for one in waiting if one not in ended],
+        [one.receipt_hash for one in waiting if one.ended(running)],
+        [one.receipt_hash for one in waiting if not one.ended(running)],
     )
 
 
@@ -64,7 +76,7 @@ def _pending(connection: Connection, election: str) -> list[_Pending]:
         VoteSubmission.status == "accepted",
     )
     rows = connection.execute(
-        select(VoteGroup.receipt_hash, VoteGroup.group_id)
+        select(VoteGroup.receipt_hash, VoteGroup.group_id, VoteGroup.held_by)
         .where(
             VoteGroup.election == election,
             VoteGroup.outcome.is_(None),
@@ -72,4 +84,4 @@ def _pending(connection: Connection, election: str) -> list[_Pending]:
         )
         .order_by(VoteGroup.receipt_hash)
     )
-    return [_Pending(row.receipt_hash, row.group_id) for row in rows]
+    return [_Pending(row.receipt_hash, row.group_id, row.held_by) for row in rows]
