@@ -98,7 +98,7 @@ PROBLEMS: dict[Code, Problem] = {
     Code.TOKEN_REVOKED: Problem(
         403,
         "The token was revoked",
-        "Ask the election office; a token that replaces it can be claimed.",
+        "Ask the election office; claiming again gives no other token.",
     ),
     Code.TOKEN_USED: Problem(
         409,

@@ -260,9 +260,16 @@ def test_a_revoked_token(engine: Engine) -> None:
     with election.sql() as db:
         db.execute("UPDATE vote_tokens SET revoked_at = now() WHERE election='revoked'")
     assert_problem(door.cast(ballot), 403, "token_revoked")
-    # Asking again issues no other: that takes two administrators.
-    assert_problem(door.claim("v0"), 403, "token_revoked")
+    # Asking again issues no other, and is audited once and counted.
+    for _ in range(3):
+        document = assert_problem(door.claim("v0"), 403, "token_revoked")
+        assert "reason" not in document
     assert election.counts().issued == 1
+    assert _events(election, "claim_refused", "v0") == 1
+    subject = pseudonym(election.keys, election.id, "v0")
+    counted = "SELECT reason, count FROM claim_refusals WHERE pseudonym = %s"
+    with election.sql() as db:
+        assert db.execute(counted, (subject,)).fetchall() == [("token_revoked", 3)]
 
 
 def test_claims_after_close(engine: Engine) -> None:

@@ -192,17 +192,20 @@ class _Issuer:
             self.outcomes[claim.key] = ClaimOutcome(claim.key, ISOLATED)
 
     def _apply(self, batch: list[Claim]) -> None:
-        granted = [c for c in batch if c.voter and self.verdicts[c.key].reason is None]
+        granted = [claim for claim in batch if self._eligible(claim)]
         fresh = self._insert(_one_each(granted))
         outcomes = self._granted(granted, fresh)
         refused = [claim for claim in batch if claim.key not in outcomes]
         self.outcomes |= outcomes | self._refuse(refused)
 
+    def _eligible(self, claim: Claim) -> bool:
+        return claim.voter is not None and self.verdicts[claim.key].reason is None
+
     def _insert(self, claims: list[Claim]) -> set[uuid.UUID]:
         """Insert tokens for voters who never had one; the refs of the fresh ones.
 
-        A voter whose token was revoked gets no other here: a new counter is for a
-        re-issue by two administrators, never for asking again.
+        A voter whose token was revoked gets no other here: asking again must not undo
+        that. A new counter is for a re-issue, which is not built.
         """
         refs = [uuid.UUID(claim.voter) for claim in claims if claim.voter]
         had = set(
@@ -249,15 +252,13 @@ class _Issuer:
     def _granted(
         self, claims: list[Claim], fresh: set[uuid.UUID]
     ) -> dict[str, ClaimOutcome]:
+        """Outcomes of those who have a live token by now."""
         refs = [uuid.UUID(claim.voter) for claim in claims if claim.voter]
         live = issued_tokens(self.connection, self.election.id, refs)
         outcomes = {}
         for claim, ref in zip(claims, refs, strict=True):
             token = live.get(ref)
             if token is None:
-                outcomes[claim.key] = ClaimOutcome(
-                    claim.key, Code.TOKEN_REVOKED, eligibility="eligible"
-                )
                 continue
             new = ref in fresh
             outcomes[claim.key] = ClaimOutcome(
@@ -280,34 +281,43 @@ class _Issuer:
         return outcomes
 
     def _refuse(self, claims: list[Claim]) -> dict[str, ClaimOutcome]:
-        """Audit a refusal the first time, count it after."""
+        """Audit a refusal the first time, count it after.
+
+        Who is eligible and has no live token had one that was revoked.
+        """
         outcomes, events = {}, []
         for claim in claims:
+            eligible = self._eligible(claim)
             reason = self.verdicts[claim.key].reason or eligibility.NOT_ON_ROSTER
-            statement = insert(ClaimRefusal).values(
-                election=self.election.id,
-                pseudonym=unb64u(claim.pseudonym),
-                reason=reason,
-            )
-            count = self.connection.scalar(
-                statement.on_conflict_do_update(
-                    index_elements=["election", "pseudonym", "reason"],
-                    set_={"count": ClaimRefusal.count + 1},
-                ).returning(ClaimRefusal.count)
-            )
-            if count == 1:
-                detail = {"reason": reason}
-                events.append(audit.Event("claim_refused", claim.pseudonym, detail))
+            event = self._count(claim, Code.TOKEN_REVOKED if eligible else reason)
+            events += event
             outcomes[claim.key] = ClaimOutcome(
                 claim.key,
-                Code.NOT_ELIGIBLE,
-                reason,
-                eligibility="refused",
+                Code.TOKEN_REVOKED if eligible else Code.NOT_ELIGIBLE,
+                None if eligible else reason,
+                eligibility="eligible" if eligible else "refused",
                 issue="not issued",
-                audit="written" if count == 1 else "counted",
+                audit="written" if event else "counted",
             )
         audit.append(self.connection, self.election.id, events)
         return outcomes
+
+    def _count(self, claim: Claim, reason: str) -> list[audit.Event]:
+        """Count a claimant's refusal; the event of the first one."""
+        statement = insert(ClaimRefusal).values(
+            election=self.election.id,
+            pseudonym=unb64u(claim.pseudonym),
+            reason=reason,
+        )
+        count = self.connection.scalar(
+            statement.on_conflict_do_update(
+                index_elements=["election", "pseudonym", "reason"],
+                set_={"count": ClaimRefusal.count + 1},
+            ).returning(ClaimRefusal.count)
+        )
+        if count != 1:
+            return []
+        return [audit.Event("claim_refused", claim.pseudonym, {"reason": reason})]
 
 
 def _one_each(claims: list[Claim]) -> list[Claim]:

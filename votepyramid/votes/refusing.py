@@ -33,6 +33,8 @@ ROW_CODES = frozenset(
         Code.VOTER_NOT_ELIGIBLE,
     }
 )
+# These leave an event within the same bound.
+EVENT_CODES = ROW_CODES | {Code.TOKEN_REVOKED}
 
 
 @dataclass
@@ -118,13 +120,17 @@ def _reused(
 def _rejected(
     connection: Connection, group: Group, refused: Sequence[Refusal]
 ) -> list[audit.Event]:
-    """Rows and events for refused ballots of valid, unused tokens, up to a bound."""
+    """Events, and rows for ballots of valid, unused tokens, up to a bound.
+
+    Where there is no row, a step that runs again may write its event once more,
+    within the same bound.
+    """
     bound = group.election.manifest["rate"]["rejected_ballots_per_token"]
     events: list[audit.Event] = []
     for one in refused:
-        if one.code not in ROW_CODES or not _room(connection, one.vote, bound):
+        if one.code not in EVENT_CODES or not _room(connection, one.vote, bound):
             continue
-        if not _insert(connection, group, one):
+        if one.code in ROW_CODES and not _insert(connection, group, one):
             continue
         connection.execute(
             update(VoteToken)
