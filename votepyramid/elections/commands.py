@@ -42,7 +42,7 @@ def election() -> None:
     """Make, open, close and show elections.
 
     In this order: keygen, prepare, sign, create, (roster import), open, close,
-    unlink.
+    (settle, where workflows were terminated), unlink.
     """
 
 
