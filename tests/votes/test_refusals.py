@@ -47,7 +47,6 @@ DECLARED = {
     "suite unknown": (_set(suite="rot13"), 422, "suite_mismatch"),
     "key": (_set(key_id="f" * 64), 422, "key_mismatch"),
     "one byte short": (_map("payload", lambda t: _cut(t, -1)), 422, "ballot_length"),
-    "one byte more": (_map("payload", lambda t: _cut(t, 1)), 422, "ballot_length"),
     "no byte": (_set(payload=""), 422, "ballot_length"),
 }
 
@@ -57,6 +56,19 @@ def _cut(payload: str, by: int) -> str:
     return b64u(b"\x01" * size)
 
 
+def _and_longer(change: Change) -> Change:
+    return lambda members: _map("payload", lambda t: _cut(t, 1000))(change(members))
+
+
+# What is wrong with it, if it were not too long, comes first as ever.
+TOO_LONG = {
+    "one byte": (_map("payload", lambda t: _cut(t, 1)), "ballot_length"),
+    "much": (_map("payload", lambda t: _cut(t, 90_000)), "ballot_length"),
+    "for another manifest": (_and_longer(DECLARED["manifest"][0]), "manifest_mismatch"),
+    "for no style": (_and_longer(DECLARED["style unknown"][0]), "style_mismatch"),
+    "for another suite": (_and_longer(DECLARED["suite"][0]), "suite_mismatch"),
+    "for another key": (_and_longer(DECLARED["key"][0]), "key_mismatch"),
+}
 MALFORMED: dict[str, Change] = {
     "token uppercase": _map("token", str.upper),
     "token braced": _map("token", lambda t: "{" + t + "}"),
@@ -159,6 +171,32 @@ def test_a_declaration_that_does_not_match(
         "ORDER BY created_at DESC LIMIT 1)"
     )
     assert found == [code]
+
+
+@pytest.mark.parametrize("name", TOO_LONG)
+def test_what_is_longer_than_every_ballot_makes_no_group(
+    name: str, door: Door, ballot: Ballot, election: MadeElection
+) -> None:
+    change, code = TOO_LONG[name]
+    before, counts = _groups(door), election.counts()
+    assert_problem(door.post(change(ballot.body())), 422, code)
+    assert (_groups(door), election.counts()) == (before, counts)
+
+
+def test_nor_does_it_under_a_used_token(door: Door, voter: str) -> None:
+    token = door.ballot(voter)
+    assert door.cast(token).status_code == 200
+    before = _groups(door)
+    answer = door.cast(token, payload=_cut(token.body()["payload"], 1))
+    assert_problem(answer, 422, "ballot_length")
+    assert _groups(door) == before
+
+
+def _groups(door: Door) -> float:
+    """How many groups of votes this process has started."""
+    text = door.http.get("/metrics").text
+    name = 'votepyramid_gateway_group_items_count{line="votes"} '
+    return float(text.partition(name)[2].partition("\n")[0] or 0)
 
 
 @pytest.mark.parametrize("name", MALFORMED)

@@ -38,7 +38,9 @@ from votepyramid.votes.models import VoteSubmission
 
 DEFAULT_RATE = {
     "claims_per_voter_per_minute": 120,
-    "casts_per_token_per_minute": 120,
+    # The same bytes again after each Retry-After. Every cast of a token, also of one
+    # that is used up, makes a history that Temporal keeps for weeks.
+    "casts_per_token_per_minute": 30,
     "rejected_ballots_per_token": 5,
 }
 

@@ -1,8 +1,12 @@
-"""How often one voter may claim and one token be cast, by the manifest's `rate`.
+"""What a manifest bounds at the door: how often one voter may claim and one token be
+cast, by its `rate`, and how long a ballot may be, by its styles.
 
-A window of a minute in each process's memory, keyed by a hash: an election served by n
-processes allows up to n times the rate. That is enough to stop a client that runs
-wild, costs no round trip, and fails open; the bound on work is the gateway's queue.
+Rates: a window of a minute in each process's memory, keyed by a hash: an election
+served by n processes allows up to n times the rate. That is enough to stop a client
+that runs wild, costs no round trip, and fails open; the bound on work is the gateway's
+queue.
+Lengths: what is longer than every ballot would stay in Temporal for as long as its
+histories are kept, also under a token that is used up.
 """
 
 from __future__ import annotations
@@ -11,14 +15,14 @@ import hashlib
 import threading
 import time
 from collections import Counter
-from typing import Any
 
 from sqlalchemy import Engine
 
 from votepyramid.db import reading
 from votepyramid.elections import service as elections
+from votepyramid.elections.service import ElectionView
 from votepyramid.errors import Code, Refused
-from votepyramid.votes.ballots import Submission
+from votepyramid.votes.ballots import Submission, too_long
 
 
 class Limits:
@@ -29,24 +33,31 @@ class Limits:
         self._lock = threading.Lock()
         self._minute = 0
         self._hits: Counter[bytes] = Counter()
-        self._rates: dict[str, dict[str, Any]] = {}
+        # For their manifests, which never change.
+        self._views: dict[str, ElectionView] = {}
 
     def claim(self, election: str, voter_id: str) -> None:
-        rate = self._rate(election, "claims_per_voter_per_minute")
+        rate = self._view(election).manifest["rate"]["claims_per_voter_per_minute"]
         self._hit(rate, "claim", election, voter_id.encode())
 
     def cast(self, election: str, submission: Submission) -> None:
-        rate = self._rate(election, "casts_per_token_per_minute")
+        """Raises also Refused(BALLOT_LENGTH), or what is wrong with it before that,
+        for a payload that is longer than any ballot of the election."""
+        view = self._view(election)
+        rate = view.manifest["rate"]["casts_per_token_per_minute"]
         self._hit(rate, "cast", election, submission.bearer.bytes)
+        refusal = too_long(view.manifest, view.manifest_hash, submission)
+        if refusal is not None:
+            raise Refused(refusal)
 
-    def _rate(self, election: str, name: str) -> int:
+    def _view(self, election: str) -> ElectionView:
         """Raises Refused(ELECTION_UNKNOWN)."""
-        rates = self._rates.get(election)
-        if rates is None:
+        view = self._views.get(election)
+        if view is None:
             with reading(self._engine) as connection:
-                rates = elections.get(connection, election).manifest["rate"]
-            self._rates[election] = rates
-        return int(rates[name])
+                view = elections.get(connection, election)
+            self._views[election] = view
+        return view
 
     def _hit(self, rate: int, kind: str, election: str, who: bytes) -> None:
         name = kind.encode() + b"\x00" + election.encode() + b"\x00" + who
