@@ -174,8 +174,9 @@ class Gateway(Generic[AnswerT]):
             )
             with self._lock:
                 self._running[group.id] = group
-            group.task = asyncio.create_task(self._run(group))
-            group.task.add_done_callback(pacing.started(len(places)))
+            ended = pacing.started(len(places))
+            group.task = asyncio.create_task(self._run(group, ended))
+            group.task.add_done_callback(ended)
 
     def _take(self) -> list[Place[AnswerT]]:
         """The requests that travel next: one election's, up to the bounds."""
@@ -198,7 +199,7 @@ class Gateway(Generic[AnswerT]):
             metrics.QUEUED.labels(self._line.prefix).set(len(self._queue))
         return taken
 
-    async def _run(self, group: Group[AnswerT]) -> None:
+    async def _run(self, group: Group[AnswerT], ended: Callable[[], None]) -> None:
         line = self._line.prefix
         metrics.GROUP_SIZE.labels(line).observe(len(group.places))
         metrics.GROUPS.labels(line).inc()
@@ -208,7 +209,7 @@ class Gateway(Generic[AnswerT]):
             )
             for place in group.places:
                 place.group_id = group.id
-            await self._follow(group, handle)
+            await self._follow(group, handle, ended)
             with self._lock:
                 self._shedding.answered(group.began)
         except Refused:
@@ -223,11 +224,17 @@ class Gateway(Generic[AnswerT]):
             metrics.GROUP_SECONDS.labels(line).observe(time.monotonic() - group.began)
 
     async def _follow(
-        self, group: Group[AnswerT], handle: WorkflowHandle[Any, Any]
+        self,
+        group: Group[AnswerT],
+        handle: WorkflowHandle[Any, Any],
+        ended: Callable[[], None],
     ) -> None:
         """Answer everybody: woken by the commit, or with the workflow's result."""
         await self._woken(group, NOTIFY_GRACE_S)
         if group.woken.is_set():
+            # Now, not when all are answered: their threads would hold up the start
+            # of the next group while its worker has nothing to do.
+            ended()
             group.woken.clear()
             await self._look(group)
         if not group.waiting():
