@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pyramid.config import Configurator
+from pyramid.request import Request
 from pyramid.router import Router
 
 from votepyramid.settings import Settings
-from votepyramid.web.services import make_services
+from votepyramid.web.services import Services, make_services
 
 
 def main(global_config: dict[str, str], **settings: str) -> Router:
@@ -22,7 +21,7 @@ def configure(settings: Settings) -> Configurator:
     config = Configurator()
     services = make_services(settings)
     config.registry["services"] = services
-    config.add_request_method(_services, "services", reify=True)
+    config.set_request_factory(_Request)
 
     # Around every door: problem documents, security headers, who is asking, views
     # that must say what they are; liveness, readiness, metrics.
@@ -39,5 +38,10 @@ def configure(settings: Settings) -> Configurator:
     return config
 
 
-def _services(request: Any) -> Any:
-    return request.registry["services"]
+class _Request(Request):  # type: ignore[misc]
+    # A property of the class: one added to each request makes Pyramid build a class
+    # for each request.
+    @property
+    def services(self) -> Services:
+        services: Services = self.registry["services"]
+        return services
