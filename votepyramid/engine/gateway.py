@@ -295,10 +295,12 @@ class Gateway(Generic[AnswerT]):
             if await self._look(group):
                 break
             await asyncio.sleep(pause)
-        for place in group.waiting():
+        undecided = group.waiting()
+        # Before the notes are taken back: whoever leaves from now on takes back theirs.
+        self._fail(group)
+        for place in undecided:
             if place.left and not answers:
                 await self._write(self._line.abandon, place.item)
-        self._fail(group)
 
     async def _look(self, group: Group[AnswerT]) -> bool:
         """Answer what stands in the tables; False when they could not be read."""

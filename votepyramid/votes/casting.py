@@ -167,12 +167,22 @@ class Casting:
             holding.note(connection, ballot.election, ballot.receipt_hash, group)
         if not place.answer.done():
             return Pending(ballot.receipt_hash)
-        answer = place.answer.result()
-        code = holding.ENDED if isinstance(answer, Isolated) else answer.code
-        if code is not None:
-            with self._engine.begin() as connection:
-                holding.settle(connection, ballot.receipt_hash, group, code)
-        return Pending(ballot.receipt_hash) if isinstance(answer, Isolated) else answer
+        try:
+            answer = place.answer.result()
+        except Refused:
+            # It ended undecided while we wrote: nobody is promised anything.
+            self._settle(ballot, group, holding.ENDED)
+            raise
+        if isinstance(answer, Isolated):
+            self._settle(ballot, group, holding.ENDED)
+            return Pending(ballot.receipt_hash)
+        if answer.code is not None:
+            self._settle(ballot, group, answer.code)
+        return answer
+
+    def _settle(self, ballot: CastBallot, group: str, code: str) -> None:
+        with self._engine.begin() as connection:
+            holding.settle(connection, ballot.receipt_hash, group, code)
 
 
 def _cast_vote(arrived: _Arrived) -> m.CastVote:
