@@ -6,9 +6,6 @@ Temporal, the logs, the metrics and the audit log hold is read, sealed and opene
 
 from __future__ import annotations
 
-import base64
-import json
-import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,9 +18,8 @@ from tests.support.elections import CHOICES, Listed, MadeElection
 from tests.support.engines import Engine, running
 from tests.support.faults import Console, poisoned
 from tests.support.processes import eventually
-from tests.support.scanning import database_texts, spellings, where
+from tests.support.scanning import database_texts, identifiers, spellings, where
 from tests.support.voting import OTHER_SELECTIONS, SELECTIONS, Ballot, Door
-from votepyramid.engine.codec import ENCODING, PLACE
 from votepyramid.protocol.identifiers import token_id
 from votepyramid.stack.devserver import DevServer
 from votepyramid.stack.postgres import EmbeddedPostgres
@@ -32,16 +28,6 @@ NAMESPACE = "alone-1"
 GOOD = [f"citizen-ohm-{number}" for number in range(6)]
 BANNED, KID, STRANGER = "citizen-banned", "citizen-kid", "citizen-stranger"
 VOTERS = [*GOOD, BANNED, KID, STRANGER]
-# What Temporal itself must be able to read in a history.
-PLAIN_ATTRIBUTES = {"NeedsAttention", "ElectionId"}
-IDENTIFIER = re.compile(
-    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[A-Za-z0-9_+/-]{16,}"
-)
-# Words of Temporal's own and of ours, which name no thing.
-COMMON = re.compile(
-    r"[A-Z]+(_[A-Z]+)+|[a-z]+([A-Z][a-z]+)+|temporal-sdk-python|core_local_activity|"
-    + base64.b64encode(ENCODING).decode().rstrip("=")
-)
 
 
 @dataclass
@@ -70,15 +56,9 @@ class Scene:
 
     def workflow_texts(self, kind: str) -> Iterator[tuple[str, str]]:
         """Histories and descriptions of one kind of work, raw and opened."""
-        for one in histories.executions(self.console):
-            if kind not in one.workflow_type:
-                continue
-            raw = histories.history(self.console, one)
-            described = self.console.describe(one.id)
-            yield f"{one.id} raw", histories.raw_text(raw)
-            yield f"{one.id} opened", histories.opened_text(self.console, raw)
-            yield f"{one.id} described", histories.raw_text(described)
-            yield f"{one.id} pending", histories.opened_text(self.console, described)
+        found = histories.executions(self.console)
+        ours = [one for one in found if kind in one.workflow_type]
+        return histories.texts_of(self.console, ours)
 
 
 @pytest.fixture(scope="module")
@@ -243,46 +223,27 @@ def test_no_answer_repeats_a_secret(scene: Scene) -> None:
 
 
 def test_no_identifier_occurs_in_a_claim_and_in_a_cast(scene: Scene) -> None:
-    claims, casts = (
-        {
-            found
-            for _, text in scene.workflow_texts(kind)
-            for found in IDENTIFIER.findall(text)
-        }
-        for kind in ("claim", "vote")
-    )
+    claims = identifiers(scene.workflow_texts("claim"))
+    casts = identifiers(scene.workflow_texts("vote"))
     assert len(claims) > 50 and len(casts) > 50
-    shared = {one for one in claims & casts if not COMMON.fullmatch(one)}
-    assert shared <= _of_the_programs(scene)
-
-
-def _of_the_programs(scene: Scene) -> set[str]:
-    """What names the programs that run every workflow alike."""
-    known = {scene.election.m.hex(), PLACE}
-    known |= {f"votepyramid-web-{web.pid}" for web in scene.engine.webs}
-    known |= {f"votepyramid-worker-{one.pid}" for one in scene.engine.workers}
-    for one in histories.executions(scene.console):
-        for build in histories.build_ids(histories.history(scene.console, one)):
-            attribute = json.dumps(["unversioned", f"unversioned:{build}"])
-            shown = base64.b64encode(attribute.replace(" ", "").encode()).decode()
-            known |= {build, shown.rstrip("=")}
-    return known
+    programs = (*scene.engine.webs, *scene.engine.workers)
+    known = histories.of_the_programs(scene.console, scene.election.m, *programs)
+    assert claims & casts <= known
 
 
 def test_every_payload_is_sealed(scene: Scene) -> None:
-    sealed = 0
-    for one in histories.executions(scene.console):
-        for whole in (
-            histories.history(scene.console, one),
-            scene.console.describe(one.id),
-        ):
-            plain = [p.data for p in histories.plain_by_design(whole)]
-            for payload in histories.messages(whole, histories.Payload):
-                if histories.is_sealed(payload):
-                    sealed += 1
-                else:
-                    assert payload.data in plain, payload
-    assert sealed > 50
+    found = histories.executions(scene.console)
+    sealed = [
+        payload
+        for one in found
+        for payload in histories.messages(
+            histories.history(scene.console, one), histories.Payload
+        )
+        if histories.is_sealed(payload)
+    ]
+    assert len(sealed) > 50
+    for one in found:
+        assert histories.unsealed(scene.console, one) == []
 
 
 def test_failures_say_nothing(scene: Scene) -> None:
@@ -300,8 +261,5 @@ def test_failures_say_nothing(scene: Scene) -> None:
 
 def test_search_attributes_and_memo_hold_no_data(scene: Scene) -> None:
     for one in histories.executions(scene.console):
-        described = scene.console.describe(one.id).workflow_execution_info
-        names = set(described.search_attributes.indexed_fields)
-        ours = {name for name in names if not name.startswith("Build")}
-        assert ours <= PLAIN_ATTRIBUTES, names
-        assert not described.memo.fields
+        names = histories.attribute_names(scene.console, one)
+        assert names <= histories.PLAIN_ATTRIBUTES, names

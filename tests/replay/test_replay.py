@@ -20,6 +20,7 @@ import pytest
 from rich.console import Console
 from sqlalchemy import text
 
+from tests.replay.traces import traces
 from tests.support.databases import Database
 from tests.support.processes import (
     environment,
@@ -139,22 +140,6 @@ def test_the_command_leaves_no_choices_on_disk(stack: Stack, tmp_path: Path) -> 
     assert sorted(os.listdir(tmp_path)) == ["f.csv", "tmp"]
 
 
-def _traces(*folders: Path) -> list[Path]:
-    """Files that hold the beginning of any sealed plaintext, plain or in base64."""
-    begin = b'{"contest":[['
-    wanted = [begin]
-    for shift in range(3):
-        # Whatever stands before it in a base64 text moves it by 0 to 2 bytes.
-        encoded = base64.b64encode(b"\0" * shift + begin)
-        wanted.append(encoded[(0, 2, 3)[shift] : len(encoded) // 4 * 4 - 4])
-    found = []
-    for folder in folders:
-        for path in folder.rglob("*"):
-            if path.is_file() and any(w in path.read_bytes() for w in wanted):
-                found.append(path)
-    return found
-
-
 def test_no_choices_where_the_stack_keeps_its_state(
     stack: Stack, server_folder: Path
 ) -> None:
@@ -162,7 +147,7 @@ def test_no_choices_where_the_stack_keeps_its_state(
         Plan("f.csv", _ballots(limit=30), 8, XWING.id), stack.target, _quiet()
     )
     assert report.differences == []
-    assert _traces(server_folder, stack.folder) == []
+    assert traces(server_folder, stack.folder) == []
 
 
 def test_the_scan_for_traces_finds_them(tmp_path: Path) -> None:
@@ -172,7 +157,7 @@ def test_the_scan_for_traces_finds_them(tmp_path: Path) -> None:
         encoded = base64.b64encode(b"x" * shift + plaintext)
         (tmp_path / f"encoded-{shift}").write_bytes(encoded)
     (tmp_path / "innocent").write_bytes(b'{"contest":"mayor"}')
-    assert len(_traces(tmp_path)) == 4
+    assert len(traces(tmp_path)) == 4
 
 
 def test_a_ballot_that_was_swapped_is_found(stack: Stack, operator: Operator) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -15,8 +16,11 @@ from temporalio.api.history.v1 import History, MarkerRecordedEventAttributes
 from temporalio.client import WorkflowExecution
 
 from tests.support.faults import Console
-from votepyramid.engine.codec import ENCODING
+from tests.support.processes import Running
+from votepyramid.engine.codec import ENCODING, PLACE
 
+# What Temporal itself must be able to read of a workflow.
+PLAIN_ATTRIBUTES = {"NeedsAttention", "ElectionId"}
 LOCAL_ACTIVITY_NOTES = {
     "activation_index",
     "activity_id",
@@ -63,6 +67,19 @@ def messages(message: Message, kind: type[Message]) -> Iterator[Any]:
             yield from messages(value, kind)
 
 
+def texts_of(
+    console: Console, found: Iterable[WorkflowExecution]
+) -> Iterator[tuple[str, str]]:
+    """Histories and descriptions, raw and opened, each by name."""
+    for one in found:
+        raw = history(console, one)
+        described = console.describe(one.id)
+        yield f"{one.id} raw", raw_text(raw)
+        yield f"{one.id} opened", opened_text(console, raw)
+        yield f"{one.id} described", raw_text(described)
+        yield f"{one.id} pending", opened_text(console, described)
+
+
 def raw_text(message: Message) -> str:
     """What Temporal, its console and its database hold."""
     return str(MessageToJson(message, indent=None))
@@ -96,6 +113,39 @@ def plain_by_design(message: Message) -> Iterator[Payload]:
 def build_ids(message: Message) -> set[str]:
     """What the SDK calls the program that ran: the same in all workers."""
     return {stamp.build_id for stamp in messages(message, WorkerVersionStamp)}
+
+
+def of_the_programs(console: Console, m: bytes, *programs: Running) -> set[str]:
+    """Identifiers of the programs that run every workflow alike, and of the election.
+
+    `programs` are the web processes and workers, m is the manifest's hash.
+    """
+    known = {m.hex(), PLACE}
+    known |= {f"votepyramid-{one.name.split('-')[0]}-{one.pid}" for one in programs}
+    for one in executions(console):
+        for build in build_ids(history(console, one)):
+            attribute = json.dumps(["unversioned", f"unversioned:{build}"])
+            shown = base64.b64encode(attribute.replace(" ", "").encode()).decode()
+            known |= {build, shown.rstrip("=")}
+    return known
+
+
+def unsealed(console: Console, execution: WorkflowExecution) -> list[Payload]:
+    """What of an execution's payloads is not sealed and should be."""
+    found = []
+    for whole in (history(console, execution), console.describe(execution.id)):
+        plain = [p.data for p in plain_by_design(whole)]
+        for payload in messages(whole, Payload):
+            if not is_sealed(payload) and payload.data not in plain:
+                found.append(payload)
+    return found
+
+
+def attribute_names(console: Console, execution: WorkflowExecution) -> set[str]:
+    """Search attributes that are not Temporal's own, and memo fields."""
+    described = console.describe(execution.id).workflow_execution_info
+    names = set(described.search_attributes.indexed_fields)
+    return {n for n in names if not n.startswith("Build")} | set(described.memo.fields)
 
 
 def failures(message: Message) -> Iterator[Failure]:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import base64
+import re
 import uuid
 from collections.abc import Iterable, Iterator
 
 import psycopg
 from psycopg import sql
+
+from votepyramid.engine.codec import ENCODING
+
+IDENTIFIER = re.compile(
+    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[A-Za-z0-9_+/-]{16,}"
+)
+# Words of Temporal's own and of ours, which name no thing.
+COMMON = re.compile(
+    r"[A-Z]+(_[A-Z]+)+|[a-z]+([A-Z][a-z]+)+|temporal-sdk-python|core_local_activity|"
+    + base64.b64encode(ENCODING).decode().rstrip("=")
+)
 
 
 def spellings(secret: str | bytes | uuid.UUID) -> set[str]:
@@ -33,6 +45,12 @@ def where(
     """Names of those texts that hold the secret in any spelling."""
     wanted = spellings(secret)
     return {name for name, text in texts if any(one in text for one in wanted)}
+
+
+def identifiers(texts: Iterable[tuple[str, str]]) -> set[str]:
+    """All in these texts that could name one thing and no other."""
+    found = {one for _, text in texts for one in IDENTIFIER.findall(text)}
+    return {one for one in found if not COMMON.fullmatch(one)}
 
 
 def database_texts(url: str) -> Iterator[tuple[str, str]]:
