@@ -16,7 +16,7 @@ from tests.support.needs import needs
 from tests.support.processes import eventually, gone
 from tests.support.stacks import VOTEPYRAMID, StackUp, all_gone, stack
 from votepyramid.stack import children
-from votepyramid.stack.layout import Layout, running_environment
+from votepyramid.stack.layout import Layout
 from votepyramid.stack.program import http_status
 
 pytestmark = pytest.mark.timeout(240)
@@ -111,16 +111,6 @@ def test_while_it_runs_a_second_one_and_a_reset_are_refused(folder: Path) -> Non
             assert f"already runs on {folder / 'var'}" in refused.stderr
             assert str(made.process.pid) in refused.stderr
         assert not any(map(gone, pids.values()))
-
-
-def test_reset_throws_everything_away(folder: Path) -> None:
-    with stack(folder / "var", "--no-demo"):
-        pass
-    assert running_environment(folder / "var") is None
-    done = votepyramid("reset", "--state", str(folder / "var"))
-    assert done.returncode == 0, done.stderr
-    assert not (folder / "var").exists()
-    assert "nothing" in votepyramid("reset", "--state", str(folder / "var")).stdout
 
 
 def test_reset_spares_a_folder_that_is_no_stacks(folder: Path) -> None:

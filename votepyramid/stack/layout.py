@@ -46,8 +46,8 @@ class Layout:
     def postgres_home(self, account: Account | None = None) -> Path:
         """The database server's folder: in `var/`, if its account can get there.
 
-        A checkout below a closed folder (`/root/…`) is out of its reach. Then root's
-        state folder of the system serves, with a name made from the checkout's path.
+        A checkout below a folder closed to it is out of its reach. Then root's state
+        folder of the system serves, with a name made from the checkout's path.
         """
         account = account or postgres_account()
         if account is None or can_enter(account, self.var):

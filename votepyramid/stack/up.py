@@ -59,6 +59,8 @@ class Stack:
         }
         self._owner_url = ""
         self._web_port = 0
+        # None where Temporal is not ours: its console is wherever it is.
+        self._console_url: str | None = None
 
     def run(self) -> None:
         """Bring everything up, stay until told to stop, stop everything.
@@ -165,7 +167,7 @@ class Stack:
             self._supervisor.start("temporal", server)
             step.detail = f"on {server.address}"
         self._settings["temporal_address"] = server.address
-        self._settings["temporal_ui"] = server.ui_url
+        self._console_url = server.ui_url
 
     def _worker(self) -> None:
         # Whether it polls is what the web process's readiness tells, below.
@@ -256,19 +258,27 @@ class Stack:
         half.replace(self._layout.environment)
 
     def _banner(self, ballot: DemoBallot | None) -> None:
-        rows = {
-            "Voting API": f"{self.url}/api/elections/{demo.ELECTION}/",
-            "Health": f"{self.url}/health/ready",
-            "Temporal console": self._settings.get("temporal_ui"),
-            "Logs": str(self._layout.logs),
-        }
+        rows: dict[str, str | None] = {}
         if ballot is not None:
-            rows = {"Receipt": ballot.receipt_hash, **rows}
+            rows["Receipt"] = ballot.receipt_hash
+        if self._options.watch:
+            rows |= {
+                "Voting API": f"{self.url}/api/elections/{demo.ELECTION}/",
+                "Health": f"{self.url}/health/ready",
+                "Temporal console": self._console_url,
+            }
+        rows["Logs"] = str(self._layout.logs)
         show = self._progress.console.print
         show("")
         for name, value in rows.items():
             if value:
                 show(f"  {name:<18} {escape(value)}")
+        if self._options.watch:
+            self._invite(ballot)
+
+    def _invite(self, ballot: DemoBallot | None) -> None:
+        """What can be typed while the stack is up."""
+        show = self._progress.console.print
         show("\n  In another terminal, with this stack's settings and as its operator:")
         commands = [f"source {_short(self._layout.environment)}"]
         if ballot is not None:
@@ -281,8 +291,7 @@ class Stack:
             ]
         for command in commands:
             show(f"    {escape(command)}")
-        if self._options.watch:
-            show("\n  Ctrl-C stops everything; `make run` goes on with the same state.")
+        show("\n  Ctrl-C stops everything; `make run` goes on with the same state.")
 
 
 def _short(path: Path) -> Path:
