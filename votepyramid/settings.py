@@ -42,7 +42,6 @@ class Settings:
 
     temporal_address: str = "127.0.0.1:7233"
     temporal_namespace: str = "default"
-    temporal_ui: str = ""
     claim_task_queue: str = "votepyramid-claims"
     vote_task_queue: str = "votepyramid-votes"
     sandboxed: bool = False
