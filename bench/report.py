@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
 from rich.console import Console
 
 from bench.checks import Counts
-from bench.rounds import Result, median
+from bench.rounds import Result
 from bench.stack import (
     POSTGRES_SETTINGS,
     TEMPORAL_CONNECTIONS,

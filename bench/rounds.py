@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench.cpu import Parts
+from votepyramid.replay.timing import nearest_rank
 
 
 @dataclass
@@ -69,7 +70,7 @@ class Result:
 
     def percentile(self, percent: float) -> float:
         """Nearest-rank percentile of the latencies, in seconds."""
-        return percentile(self.latencies, percent)
+        return nearest_rank(self.latencies, percent)
 
     def write(self, path: Path) -> None:
         half = path.with_suffix(".part")
@@ -106,19 +107,3 @@ class Window:
         return [
             now - sent for sent, now in self._answers if self.opens <= now < self.closes
         ]
-
-
-def percentile(values: list[float], percent: float) -> float:
-    """The nearest-rank percentile; 0.0 for no values."""
-    ordered = sorted(values)
-    rank = -(-len(ordered) * percent // 100)
-    return ordered[max(0, int(rank) - 1)] if ordered else 0.0
-
-
-def median(values: list[float]) -> float:
-    """The middle value, or the mean of the two."""
-    ordered = sorted(values)
-    half = len(ordered) // 2
-    if len(ordered) % 2:
-        return ordered[half]
-    return (ordered[half - 1] + ordered[half]) / 2
