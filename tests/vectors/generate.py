@@ -1,6 +1,6 @@
 """Compute the test vectors of every byte definition, apart from the engine's code.
 
-    python tests/vectors/generate.py [DIRECTORY]
+    python -m tests.vectors.generate [DIRECTORY]
 
 Nothing of the engine is imported: each definition is written out again from its
 specification with hashlib, hmac and struct, so that a vector and the code under
@@ -21,10 +21,20 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import stored
 from cryptography.hazmat.primitives.asymmetric import ed25519, mlkem, x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from primitives import ELECTION, b64, b64u, canonical, digest, fixed, lp, v8
+
+from tests.vectors import stored
+from tests.vectors.primitives import (
+    ELECTION,
+    b64,
+    b64u,
+    canonical,
+    digest,
+    fixed,
+    lp,
+    v8,
+)
 
 X25519 = "x25519-hkdf-sha256-aes256gcm"
 XWING = "xwing-hkdf-sha256-aes256gcm"

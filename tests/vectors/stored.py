@@ -12,7 +12,8 @@ import uuid
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from primitives import ELECTION, b64u, canonical, fixed, lp
+
+from tests.vectors.primitives import ELECTION, b64u, canonical, fixed, lp
 
 DATA_KEY_ID = uuid.UUID("6f1d2c3b-4a59-4687-9b0a-1c2d3e4f5061")
 CURRENT, EARLIER = "2026b", "2026a"
