@@ -48,14 +48,14 @@ class SubmitVote:
 async def decide(group: m.SubmitVotesInput, step: Step) -> list[m.VoteOutcome]:
     """The three steps, in order; one outcome a vote, in the group's order."""
     verdicts: list[m.Verdict] = await step(
-        m.CHECK_ELIGIBILITY, _to_check(group), list[m.Verdict]
+        m.CHECK_ELIGIBILITY, to_check(group), list[m.Verdict]
     )
     verdict = {v.receipt_hash: v for v in verdicts}
     ballots: list[m.EncryptedBallot] = []
     eligible = [v for v in group.votes if verdict[v.receipt_hash].code is None]
     if eligible:
         ballots = await step(
-            m.ENCRYPT_BALLOTS, _to_encrypt(group, eligible), list[m.EncryptedBallot]
+            m.ENCRYPT_BALLOTS, to_encrypt(group, eligible), list[m.EncryptedBallot]
         )
     ballot = {b.receipt_hash: b for b in ballots}
     outcomes: list[m.VoteOutcome] = await step(
@@ -64,7 +64,7 @@ async def decide(group: m.SubmitVotesInput, step: Step) -> list[m.VoteOutcome]:
             election=group.election,
             group_id=group.group_id,
             votes=[
-                _to_record(v, verdict[v.receipt_hash], ballot.get(v.receipt_hash))
+                to_record(v, verdict[v.receipt_hash], ballot.get(v.receipt_hash))
                 for v in group.votes
             ],
         ),
@@ -92,7 +92,8 @@ async def _go_on_alone(election: str, vote: m.CastVote) -> None:
         workflow.logger.info("vote already goes on by itself")
 
 
-def _to_check(group: m.SubmitVotesInput) -> m.CheckEligibilityInput:
+def to_check(group: m.SubmitVotesInput) -> m.CheckEligibilityInput:
+    """What the eligibility step gets of each vote: never its payload."""
     return m.CheckEligibilityInput(
         election=group.election,
         group_id=group.group_id,
@@ -112,9 +113,10 @@ def _to_check(group: m.SubmitVotesInput) -> m.CheckEligibilityInput:
     )
 
 
-def _to_encrypt(
+def to_encrypt(
     group: m.SubmitVotesInput, votes: list[m.CastVote]
 ) -> m.EncryptBallotsInput:
+    """What the encryption step gets of the eligible votes."""
     return m.EncryptBallotsInput(
         election=group.election,
         group_id=group.group_id,
@@ -132,9 +134,10 @@ def _to_encrypt(
     )
 
 
-def _to_record(
+def to_record(
     vote: m.CastVote, verdict: m.Verdict, ballot: m.EncryptedBallot | None
 ) -> m.VoteToRecord:
+    """A vote as the recording step gets it, with what was found before."""
     failed = ballot is not None and ballot.snapshot is None
     return m.VoteToRecord(
         receipt_hash=vote.receipt_hash,
