@@ -30,7 +30,7 @@ def engine(database: Database, temporal: DevServer, tmp_path: Path) -> Iterator[
 def wire(temporal: DevServer) -> Iterator[Wire]:
     made = Wire(temporal.address)
     yield made
-    made.close()
+    made.cut()
 
 
 def test_killed_before_the_commit(engine: Engine) -> None:
@@ -73,6 +73,7 @@ def test_killed_after_the_commit_before_the_task_was_reported(
             wire.freeze()
         assert eventually(lambda: election.counts().accepted == 1)
         worker.kill()
+        wire.cut()
         # The voter has the receipt already: the commit was the answer.
         receipt = waiting.result(3)
     console = Console(engine.env)
@@ -103,6 +104,7 @@ def test_a_claim_killed_after_the_commit(engine: Engine, wire: Wire) -> None:
             wire.freeze()
         assert eventually(lambda: election.counts().issued == 1)
         worker.kill()
+        wire.cut()
         answer = waiting.result(5)
     assert answer.status_code == 200, answer.text
     engine.start_worker()

@@ -112,10 +112,17 @@ class Wire:
         """From now on nothing passes, and nobody is told."""
         self._flowing.clear()
 
-    def close(self) -> None:
+    def cut(self) -> None:
+        """End every connection, as the kernel of a killed process does.
+
+        What is only frozen still looks alive to Temporal: for a minute it hands
+        tasks to long polls that nobody reads, each lost for a task timeout.
+        """
         for one in (self._listener, *self._sockets):
             with contextlib.suppress(OSError):
-                one.close()
+                # A relay that waits inside recv() keeps a closed socket open.
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
