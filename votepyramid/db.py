@@ -7,9 +7,11 @@ on: row locks and unique indexes make that harmless, not timeouts.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, MetaData, create_engine
 from sqlalchemy.engine import Engine
@@ -20,6 +22,8 @@ from sqlalchemy.orm import DeclarativeBase
 from votepyramid.errors import Code, Refused
 
 T = TypeVar("T")
+QuestionT = TypeVar("QuestionT")
+AnswerT = TypeVar("AnswerT")
 
 # Where a committed group says so; the payload is the group's id and nothing else.
 GROUPS_CHANNEL = "votepyramid_groups"
@@ -182,3 +186,64 @@ def reading(engine: Engine) -> Iterator[Connection]:
         if not is_fault(error):
             raise
         raise Refused(Code.UNAVAILABLE, retry_after=2.0) from error
+
+
+class SharedRead(Generic[QuestionT, AnswerT]):
+    """One read for all who ask while the last one is under way.
+
+    Whoever finds nobody reading reads at once; those who come meanwhile share the
+    next read. Thus a lone caller waits for nothing, and a crowd pays for one round
+    trip and hardly waits for the interpreter lock, which each round trip lets go.
+
+    `read` answers questions in their order. One question must not be able to spoil
+    it: what it raises, all who shared it get.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        read: Callable[[Connection, Sequence[QuestionT]], Sequence[AnswerT]],
+    ) -> None:
+        self._engine = engine
+        self._read = read
+        self._lock = threading.Lock()
+        self._busy = False
+        self._asked: list[tuple[QuestionT, Future[AnswerT | None]]] = []
+
+    def ask(self, question: QuestionT) -> AnswerT:
+        """From any thread. Raises Refused(UNAVAILABLE) when the database is away."""
+        mine: Future[AnswerT | None] = Future()
+        with self._lock:
+            self._asked.append((question, mine))
+            reads, self._busy = not self._busy, True
+        if not reads:
+            answer = mine.result()
+            if answer is not None:
+                return answer
+        return self._read_for_all()
+
+    def _read_for_all(self) -> AnswerT:
+        """Called by whoever has asked first of those who wait."""
+        with self._lock:
+            batch, self._asked = self._asked, []
+        try:
+            with reading(self._engine) as connection:
+                answers = self._read(connection, [question for question, _ in batch])
+            if len(answers) != len(batch):
+                raise LookupError("as many answers as questions are needed")
+        except BaseException as error:
+            self._next()
+            for _, other in batch[1:]:
+                other.set_exception(error)
+            raise
+        self._next()
+        for (_, other), answer in zip(batch[1:], answers[1:], strict=True):
+            other.set_result(answer)
+        return answers[0]
+
+    def _next(self) -> None:
+        """None instead of an answer: the first of those who came meanwhile reads."""
+        with self._lock:
+            self._busy = bool(self._asked)
+            if self._busy:
+                self._asked[0][1].set_result(None)

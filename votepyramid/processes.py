@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -12,6 +13,20 @@ import structlog
 from structlog.typing import EventDict
 
 from votepyramid.settings import Settings
+
+
+class _Lines:
+    """Writes a line at once, with one system call.
+
+    structlog's own loggers take a lock that all threads wait for while one of them
+    writes. A log that cannot be written is no reason to withhold an answer.
+    """
+
+    def msg(self, line: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(2, f"{line}\n".encode())
+
+    debug = info = warning = error = critical = msg
 
 
 def configure_process(settings: Settings, role: str) -> None:
@@ -40,7 +55,7 @@ def configure_process(settings: Settings, role: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: _Lines(),
         cache_logger_on_first_use=True,
     )
 

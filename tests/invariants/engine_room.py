@@ -124,7 +124,7 @@ class EngineRoom:
             ),
         )
         with self.engine.connect() as connection:
-            arrival = votes.arrive(connection, cast)
+            (arrival,) = votes.arrive(connection, [cast])
         vote = m.CastVote(
             receipt_hash=cast.receipt_hash,
             token_id=str(cast.token_id),

@@ -47,12 +47,14 @@ def token_held(election: MadeElection, bearer: Any) -> Iterator[Callable[[], Non
         yield release
 
 
-def wait_until_blocked(election: MadeElection, seconds: float = 10) -> None:
-    """Wait until a worker's transaction waits for a lock."""
+def wait_until_blocked(
+    election: MadeElection, seconds: float = 10, program: str = "votepyramid-worker"
+) -> None:
+    """Wait until a worker's (or another program's) transaction waits for a lock."""
     query = (
         "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
         "WHERE NOT granted AND datname = current_database() "
-        "AND application_name = 'votepyramid-worker'"
+        f"AND application_name = '{program}'"
     )
     assert eventually(lambda: election.count(query) > 0, seconds), "nobody is blocked"
 

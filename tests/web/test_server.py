@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.voting import PROBLEM
+from tests.support.faults import holding
+from tests.support.processes import start_web
+from tests.support.voting import PROBLEM, Door
 from tests.web.conftest import Site
 from votepyramid.stack.ports import LOOPBACK
 from votepyramid.web.server import MAX_BODY, MAX_HEADERS
@@ -144,3 +147,28 @@ def test_a_client_may_wait_to_be_asked_for_the_body(site: Site) -> None:
         site, JSON + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n", b"{}"
     )
     assert answer.document()["code"] == "malformed"
+
+
+def test_an_answer_does_not_wait_for_the_next_request(site: Site) -> None:
+    """Two requests in one piece, and the second is held up."""
+    body = json.dumps(site.door.ballot("v290").body()).encode()
+    cast = JSON + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    lock = "LOCK TABLE vote_submissions IN ACCESS EXCLUSIVE MODE"
+    with socket.create_connection((LOOPBACK, site.engine.web.port), 10) as wire:
+        with holding(site.election.database.owner_url, lock):
+            wire.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" + cast)
+            first = wire.recv(65536)
+            assert first.startswith(b"HTTP/1.1 200") and first.count(b"HTTP/1.1") == 1
+        assert wire.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_a_log_that_cannot_be_written_keeps_no_receipt_back(
+    site: Site, tmp_path: Path
+) -> None:
+    (tmp_path / "mute.log").symlink_to("/dev/full")
+    web = start_web(site.engine.env, tmp_path, name="mute")
+    try:
+        door = Door(web.url, site.election)
+        assert door.cast(door.ballot("v291")).status_code == 200
+    finally:
+        assert web.terminate() == 0

@@ -11,11 +11,13 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, bindparam, select
+from sqlalchemy import Connection, Engine, Row, bindparam, select
 
+from votepyramid.db import reading
 from votepyramid.elections.models import Election
 from votepyramid.errors import Code, Refused
 from votepyramid.protocol.encoding import NotCanonical, check_id
+from votepyramid.protocol.manifest import ciphertext_length
 
 # A handful of elections at a time; a manifest with all its precincts is small.
 _CACHED_MANIFESTS = 64
@@ -73,17 +75,35 @@ def get(connection: Connection, election_id: str) -> ElectionView:
     return _view(row)
 
 
-class ManifestHashes:
-    """m by election id, read once per process: a manifest never changes."""
+@dataclass(frozen=True)
+class FixedManifest:
+    """What never changes of an election. `manifest_hash` is m, `longest_ballot` the
+    bytes of its longest sealed ballot; `manifest` is shared: read only."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, bytes] = {}
+    manifest: dict[str, Any] = field(repr=False)
+    manifest_hash: bytes
+    longest_ballot: int
 
-    def get(self, connection: Connection, election_id: str) -> bytes:
-        """Raises Refused(ELECTION_UNKNOWN); ids nobody created are not remembered."""
+
+class Manifests:
+    """Manifests by election id, each read once per process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._known: dict[str, FixedManifest] = {}
+
+    def get(self, election_id: str) -> FixedManifest:
+        """Raises Refused: ELECTION_UNKNOWN, and UNAVAILABLE when it cannot be read.
+
+        Ids that nobody created are not remembered.
+        """
         known = self._known.get(election_id)
         if known is None:
-            known = get(connection, election_id).manifest_hash
+            with reading(self._engine) as connection:
+                view = get(connection, election_id)
+            manifest = view.manifest
+            lengths = [ciphertext_length(manifest, s["id"]) for s in manifest["styles"]]
+            known = FixedManifest(manifest, view.manifest_hash, max(lengths))
             self._known[election_id] = known
         return known
 

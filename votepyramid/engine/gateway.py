@@ -67,6 +67,7 @@ class Gateway(Generic[AnswerT]):
         self._running: dict[str, Group[AnswerT]] = {}
         self._shedding = Shedding(line.prefix, settings)
         self._draining = False
+        self._told = False
         self._pacing: Pacing | None = None
 
     # Called from web threads.
@@ -103,7 +104,9 @@ class Gateway(Generic[AnswerT]):
             place = Place(item, callers=1)
             self._places[key] = place
             self._queue.append(place)
-        self._threads.loop.call_soon_threadsafe(self._notice)
+            told, self._told = self._told, True
+        if not told:
+            self._threads.loop.call_soon_threadsafe(self._notice)
         return place
 
     def _leave(self, place: Place[AnswerT]) -> None:
@@ -153,6 +156,9 @@ class Gateway(Generic[AnswerT]):
     # On the loop from here on.
 
     def _notice(self) -> None:
+        # Before the queue is looked at: whoever comes later tells again.
+        with self._lock:
+            self._told = False
         if self._pacing is None:
             self._pacing = Pacing(self._settings, lambda: len(self._queue))
             self._dispatcher = asyncio.create_task(self._dispatch(self._pacing))

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from votepyramid.db import reading
-from votepyramid.elections.service import ManifestHashes
+from votepyramid.elections.service import Manifests
 from votepyramid.engine.gateway import Gateway
 from votepyramid.engine.line import Isolated, Item
 from votepyramid.errors import Code, Refused
@@ -96,13 +96,14 @@ class Claiming:
         engine: Engine,
         gateway: Gateway[ClaimAnswer],
         keys: ElectionKeys,
+        manifests: Manifests,
         settings: Settings,
     ) -> None:
         self._engine = engine
         self._gateway = gateway
         self._keys = keys
         self._timeout = settings.answer_timeout
-        self._hashes = ManifestHashes()
+        self._manifests = manifests
 
     def claim(self, election_id: str, voter_id: str, style: str | None) -> ClaimedToken:
         """The voter's token, the same at every claim.
@@ -110,8 +111,8 @@ class Claiming:
         Raises Refused: ELECTION_UNKNOWN, ELECTION_NOT_OPEN, ELECTION_CLOSED,
         NOT_ELIGIBLE with `reason`, TOKEN_REVOKED, OVERLOADED, UNAVAILABLE.
         """
+        own = self._manifests.get(election_id).manifest_hash
         with reading(self._engine) as connection:
-            own = self._hashes.get(connection, election_id)
             arrival = service.arrive(connection, election_id, voter_id)
         if arrival.refusal is not None:
             raise Refused(arrival.refusal)

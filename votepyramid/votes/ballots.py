@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from votepyramid.elections.service import FixedManifest
 from votepyramid.errors import Code
 from votepyramid.protocol import identifiers
 from votepyramid.protocol.leaf import leaf_bytes, receipt_hash
@@ -71,18 +72,18 @@ def identify(election: str, m: bytes, cast: Submission) -> CastBallot:
     )
 
 
-def too_long(manifest: dict[str, Any], m: bytes, cast: Submission) -> Code | None:
+def too_long(known: FixedManifest, cast: Submission) -> Code | None:
     """Why a payload longer than every ballot of its election is refused; else None.
 
     Asked before any workflow, whose history would keep it. A wrong length that a
     ballot could have is judged there, and leaves its row.
     """
-    styles = [style["id"] for style in manifest["styles"]]
-    if len(cast.payload) <= max(ciphertext_length(manifest, id) for id in styles):
+    if len(cast.payload) <= known.longest_ballot:
         return None
+    styles = [style["id"] for style in known.manifest["styles"]]
     return judge(
-        manifest,
-        m,
+        known.manifest,
+        known.manifest_hash,
         cast.style if cast.style in styles else styles[0],
         style=cast.style,
         suite=cast.suite,

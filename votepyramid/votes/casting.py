@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import Engine
 
 from votepyramid.audit.junk import JunkCounter
-from votepyramid.db import reading
-from votepyramid.elections.service import ManifestHashes
+from votepyramid.db import SharedRead, reading
+from votepyramid.elections.service import Manifests
 from votepyramid.engine.gateway import Gateway
 from votepyramid.engine.groups import Place
 from votepyramid.engine.line import Isolated, Item
@@ -103,13 +103,15 @@ class Casting:
         engine: Engine,
         gateway: Gateway[Answer],
         junk: JunkCounter,
+        manifests: Manifests,
         settings: Settings,
     ) -> None:
         self._engine = engine
         self._junk = junk
         self._gateway = gateway
         self._timeout = settings.answer_timeout
-        self._hashes = ManifestHashes()
+        self._manifests = manifests
+        self._door = SharedRead(engine, service.arrive)
 
     def cast(self, election_id: str, submission: Submission) -> Answer | Pending:
         """Record a vote, or find it recorded.
@@ -118,10 +120,9 @@ class Casting:
         ELECTION_CLOSED at the door; OVERLOADED or UNAVAILABLE when the same bytes
         should be sent again. Every refusal of the vote itself is an Answer.
         """
-        with reading(self._engine) as connection:
-            own = self._hashes.get(connection, election_id)
-            ballot = identify(election_id, own, submission)
-            arrival = service.arrive(connection, ballot)
+        own = self._manifests.get(election_id).manifest_hash
+        ballot = identify(election_id, own, submission)
+        arrival = self._door.ask(ballot)
         if arrival.receipt is not None:
             return Answer(receipt=arrival.receipt)
         if arrival.refusal is not None:

@@ -14,7 +14,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, select
+from sqlalchemy import Column, Connection, Row, Text, Uuid, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from votepyramid.elections import service as elections
 from votepyramid.elections.models import Election
@@ -53,8 +54,38 @@ class Arrival:
     arrived_at: datetime
 
 
-# Made once: putting a query together for each vote costs more than running it.
-_ARRIVAL = (
+# Made once: putting a query together costs more than running it.
+_ASKED = (
+    func.unnest(
+        bindparam("elections", type_=ARRAY(Text)),
+        bindparam("tokens", type_=ARRAY(Uuid)),
+        bindparam("receipt_hashes", type_=ARRAY(Text)),
+    )
+    .table_valued(
+        Column("election", Text),
+        Column("token", Uuid),
+        Column("receipt_hash", Text),
+        with_ordinality="place",
+        name="asked",
+    )
+    .render_derived()
+)
+# Looked up row by row: for a join the planner would read a table that is still small
+# from end to end, and keep that plan while it grows.
+_TOKEN = (
+    select(VoteToken.token)
+    .where(VoteToken.token == _ASKED.c.token, VoteToken.election == Election.id)
+    .scalar_subquery()
+)
+_RECEIPT = (
+    select(VoteSubmission.receipt)
+    .where(
+        VoteSubmission.receipt_hash == _ASKED.c.receipt_hash,
+        VoteSubmission.status == "accepted",
+    )
+    .scalar_subquery()
+)
+_ARRIVALS = (
     select(
         func.clock_timestamp().label("clock"),
         Election.status,
@@ -62,22 +93,12 @@ _ARRIVAL = (
         Election.closes_at,
         Election.closed_at,
         Election.grace_seconds,
-        VoteToken.token,
-        VoteSubmission.receipt,
+        _TOKEN.label("token"),
+        _RECEIPT.label("receipt"),
     )
-    .select_from(Election)
-    .outerjoin(
-        VoteToken,
-        and_(VoteToken.token == bindparam("token"), VoteToken.election == Election.id),
-    )
-    .outerjoin(
-        VoteSubmission,
-        and_(
-            VoteSubmission.receipt_hash == bindparam("receipt_hash"),
-            VoteSubmission.status == "accepted",
-        ),
-    )
-    .where(Election.id == bindparam("election"))
+    .select_from(_ASKED)
+    .join(Election, Election.id == _ASKED.c.election)
+    .order_by(_ASKED.c.place)
 )
 _STORED = select(VoteSubmission.receipt_hash, VoteSubmission.receipt).where(
     VoteSubmission.receipt_hash.in_(bindparam("receipt_hashes", expanding=True)),
@@ -96,26 +117,27 @@ _TOKENS = select(
 )
 
 
-def arrive(connection: Connection, ballot: CastBallot) -> Arrival:
-    """The one indexed read before any workflow.
+def arrive(connection: Connection, ballots: Sequence[CastBallot]) -> list[Arrival]:
+    """The one indexed read before any workflow, of ballots whose elections exist.
 
     A recorded vote is answered first, also after close; then an unknown token and
     a closed election are refused without leaving a trace that could be flooded.
     """
-    row = connection.execute(
-        _ARRIVAL,
+    rows = connection.execute(
+        _ARRIVALS,
         {
-            "election": ballot.election,
-            "token": ballot.token_id,
-            "receipt_hash": ballot.receipt_hash,
+            "elections": [ballot.election for ballot in ballots],
+            "tokens": [ballot.token_id for ballot in ballots],
+            "receipt_hashes": [ballot.receipt_hash for ballot in ballots],
         },
-    ).one()
-    refusal = None
+    )
+    return [_arrival(row) for row in rows]
+
+
+def _arrival(row: Row[Any]) -> Arrival:
     if row.token is None:
-        refusal = Code.TOKEN_UNKNOWN
-    else:
-        refusal = elections.cast_window(row, row.clock)
-    return Arrival(row.receipt, refusal, row.clock)
+        return Arrival(row.receipt, Code.TOKEN_UNKNOWN, row.clock)
+    return Arrival(row.receipt, elections.cast_window(row, row.clock), row.clock)
 
 
 @dataclass(frozen=True)

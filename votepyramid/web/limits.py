@@ -16,11 +16,7 @@ import threading
 import time
 from collections import Counter
 
-from sqlalchemy import Engine
-
-from votepyramid.db import reading
-from votepyramid.elections import service as elections
-from votepyramid.elections.service import ElectionView
+from votepyramid.elections.service import Manifests
 from votepyramid.errors import Code, Refused
 from votepyramid.votes.ballots import Submission, too_long
 
@@ -28,36 +24,26 @@ from votepyramid.votes.ballots import Submission, too_long
 class Limits:
     """Raises Refused(RATE_LIMITED) with the seconds until the window moves on."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, manifests: Manifests) -> None:
+        self._manifests = manifests
         self._lock = threading.Lock()
         self._minute = 0
         self._hits: Counter[bytes] = Counter()
-        # For their manifests, which never change.
-        self._views: dict[str, ElectionView] = {}
 
     def claim(self, election: str, voter_id: str) -> None:
-        rate = self._view(election).manifest["rate"]["claims_per_voter_per_minute"]
+        manifest = self._manifests.get(election).manifest
+        rate = manifest["rate"]["claims_per_voter_per_minute"]
         self._hit(rate, "claim", election, voter_id.encode())
 
     def cast(self, election: str, submission: Submission) -> None:
         """Raises also Refused(BALLOT_LENGTH), or what is wrong with it before that,
         for a payload that is longer than any ballot of the election."""
-        view = self._view(election)
-        rate = view.manifest["rate"]["casts_per_token_per_minute"]
+        known = self._manifests.get(election)
+        rate = known.manifest["rate"]["casts_per_token_per_minute"]
         self._hit(rate, "cast", election, submission.bearer.bytes)
-        refusal = too_long(view.manifest, view.manifest_hash, submission)
+        refusal = too_long(known, submission)
         if refusal is not None:
             raise Refused(refusal)
-
-    def _view(self, election: str) -> ElectionView:
-        """Raises Refused(ELECTION_UNKNOWN)."""
-        view = self._views.get(election)
-        if view is None:
-            with reading(self._engine) as connection:
-                view = elections.get(connection, election)
-            self._views[election] = view
-        return view
 
     def _hit(self, rate: int, kind: str, election: str, who: bytes) -> None:
         name = kind.encode() + b"\x00" + election.encode() + b"\x00" + who

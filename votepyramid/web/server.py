@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 MAX_BODY = 1024 * 1024
 # Room for a sign-in token of the largest size we take, and a proxy's own headers.
 MAX_HEADERS = 32 * 1024
+# Answers up to this are sent by the loop; receipts and problems are far smaller.
+SEND_BYTES = 16 * 1024
 
 
 class _Refusal(ErrorTask):
@@ -48,7 +50,28 @@ class _Refusal(ErrorTask):
 
 
 class _Channel(HTTPChannel):
+    """A connection whose answers are sent by waitress's loop, each in one piece.
+
+    By itself waitress sends from the answering thread, head and body apart, and while
+    that thread waits for the interpreter lock in the middle of it the loop, finding
+    something to send and nothing it may, turns round and round over all connections.
+    """
+
     error_task_class = _Refusal
+
+    def writable(self) -> bool:
+        # Until the answer is complete; what is larger than SEND_BYTES the thread
+        # sends itself, and above the high watermark it waits for the loop.
+        if self.requests and self.total_outbufs_len <= self.adj.outbuf_high_watermark:
+            return bool(self.will_close or self.close_when_flushed)
+        return bool(super().writable())
+
+    def service(self) -> None:
+        super().service()
+        if self.requests:
+            # Sent together with this one: its answer does not wait for theirs.
+            with self.outbuf_lock:
+                self._flush_exception(self._flush_some, do_close=False)
 
 
 def run(
@@ -83,6 +106,8 @@ def run(
         sockets=[listener],
     )
     server.channel_class = _Channel
+    # As an option it is deprecated: then every answer would be sent at once again.
+    server.adj.send_bytes = SEND_BYTES
     services.start()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

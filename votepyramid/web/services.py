@@ -14,6 +14,7 @@ from temporalio.client import Client
 
 from votepyramid.audit.junk import JunkCounter
 from votepyramid.db import make_engine
+from votepyramid.elections.service import Manifests
 from votepyramid.eligibility.identity import JwtVerifier
 from votepyramid.engine.connection import LoopThread, connect, vital
 from votepyramid.engine.gateway import Gateway
@@ -81,6 +82,7 @@ def make_services(settings: Settings) -> Services:
         application_name="votepyramid-web",
     )
     junk = JunkCounter(engine)
+    manifests = Manifests(engine)
     threads = LoopThread()
     crowd = Crowd(settings.waiting_bound)
     temporal = TemporalLink(settings)
@@ -94,7 +96,7 @@ def make_services(settings: Settings) -> Services:
         votes: Gateway[Answer] = Gateway(
             line, settings, threads, temporal.client, crowd
         )
-        casting = Casting(engine, votes, junk, settings)
+        casting = Casting(engine, votes, junk, manifests, settings)
         gateways.append(votes)
     if "claim" in settings.roles:
         provider = LocalKeyFile(settings.require("kek_file"))
@@ -102,7 +104,7 @@ def make_services(settings: Settings) -> Services:
         claims: Gateway[ClaimAnswer] = Gateway(
             ClaimLine(engine, settings), settings, threads, temporal.client, crowd
         )
-        claiming = Claiming(engine, claims, keys, settings)
+        claiming = Claiming(engine, claims, keys, manifests, settings)
         verifier = JwtVerifier(settings)
         gateways.append(claims)
 
@@ -125,6 +127,6 @@ def make_services(settings: Settings) -> Services:
         casting,
         claiming,
         verifier,
-        Limits(engine),
+        Limits(manifests),
         junk,
     )
