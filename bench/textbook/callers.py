@@ -12,6 +12,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import uvloop
 from temporalio.client import Client
 
 from bench import cpu
@@ -97,6 +98,6 @@ def _vote(ballots: Ballots, number: int) -> CastVote:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    uvloop.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
     sys.stdout.flush()
     os._exit(0)

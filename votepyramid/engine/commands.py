@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import traceback
 
 import click
+import uvloop
 
 from votepyramid.keys.local import LocalKeyFile
 from votepyramid.processes import configure_process, leave
@@ -41,7 +41,7 @@ def worker(roles: tuple[str, ...]) -> None:
     from votepyramid.engine.worker import run
 
     try:
-        asyncio.run(run(settings))
+        uvloop.run(run(settings))
     except Exception:  # noqa: BLE001 - shown, and the process has to leave
         traceback.print_exc()
         leave(1)

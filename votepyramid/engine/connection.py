@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import structlog
+import uvloop
 from temporalio.client import Client, GrpcCompression
 
 from votepyramid.engine.codec import data_converter
@@ -68,7 +69,7 @@ class LoopThread:
     def loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                self._loop = uvloop.new_event_loop()
                 threading.Thread(
                     target=self._loop.run_forever, name="engine-loop", daemon=True
                 ).start()

@@ -18,8 +18,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from votepyramid.db import Base
 
-PURPOSES = ("issuance", "ballot-box", "data")
-
 
 class WrappedKey(Base):
     """A key by purpose. `public` is the ballot box key's verifier text, else null.
