@@ -77,7 +77,7 @@ def test_killed_after_the_commit_before_the_task_was_reported(
         # The voter has the receipt already: the commit was the answer.
         receipt = waiting.result(3)
     console = Console(engine.env)
-    (group,) = console.workflow_ids("WorkflowType = 'submit_votes'")
+    group = console.new_workflow_id("WorkflowType = 'submit_votes'")
     assert console.status(group) == "RUNNING"
     engine.start_worker()
     console.finished(group, TAKEOVER_S)
@@ -109,7 +109,7 @@ def test_a_claim_killed_after_the_commit(engine: Engine, wire: Wire) -> None:
     assert answer.status_code == 200, answer.text
     engine.start_worker()
     console = Console(engine.env)
-    (group,) = console.workflow_ids("WorkflowType = 'claim_tokens'", "CLAIM")
+    group = console.new_workflow_id("WorkflowType = 'claim_tokens'", "CLAIM")
     console.finished(group, TAKEOVER_S)
     handle = console.client.get_workflow_handle(group, result_type=list[ClaimOutcome])
     (outcome,) = console.run(handle.result())

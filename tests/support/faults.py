@@ -7,7 +7,7 @@ import contextlib
 import selectors
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -187,6 +187,20 @@ class Console:
             return sorted([one.id async for one in found])
 
         return self.run(listing())
+
+    def new_workflow_id(
+        self, query: str, queue: str = "VOTE", known: Sequence[str] = ()
+    ) -> str:
+        """The one that has started besides `known`: listed a moment after its start."""
+        new: set[str] = set()
+
+        def found() -> bool:
+            new.update(set(self.workflow_ids(query, queue)) - {*known})
+            return bool(new)
+
+        assert eventually(found), query
+        (workflow_id,) = new
+        return workflow_id
 
     def needing_attention(self, queue: str = "VOTE") -> list[str]:
         # A workflow that was terminated keeps the flag it had.
