@@ -18,6 +18,7 @@ PREFIX = "votepyramid."
 ENVIRONMENT_PREFIX = "VOTEPYRAMID_"
 ROLES = frozenset({"claim", "cast"})
 ENVIRONMENTS = frozenset({"development", "production"})
+KEK_PROVIDERS = frozenset({"file"})
 
 
 class SettingsError(ValueError):
@@ -47,6 +48,8 @@ class Settings:
     sandboxed: bool = False
 
     codec_keys_file: str = ""
+    # Where the key-encryption keys are, and what that place needs.
+    kek_provider: str = "file"
     kek_file: str = ""
 
     jwt_jwks: str = ""
@@ -76,6 +79,11 @@ class Settings:
             )
         if not self.roles or self.roles - ROLES:
             raise SettingsError(f"roles must be some of {sorted(ROLES)}")
+        if self.kek_provider not in KEK_PROVIDERS:
+            raise SettingsError(
+                f"kek_provider must be one of {sorted(KEK_PROVIDERS)}, "
+                f"not {self.kek_provider!r}"
+            )
         if not 1 <= self.group_votes <= 256:
             raise SettingsError("group_votes must be between 1 and 256")
         if not 1 <= self.group_bytes <= 448 * 1024:

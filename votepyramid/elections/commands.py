@@ -18,7 +18,7 @@ from votepyramid.elections.console import (
     refusing,
     write_new_file,
 )
-from votepyramid.keys.local import LocalKeyFile
+from votepyramid.keys import providers
 from votepyramid.keys.service import ElectionKeys
 from votepyramid.protocol import manifest as protocol
 from votepyramid.protocol.encoding import strict_json
@@ -96,7 +96,7 @@ def prepare_command(
     if not isinstance(document, dict):
         raise ceremony.CeremonyError(f"{draft} is not a JSON object")
     with owner_engine(settings) as engine:
-        provider = LocalKeyFile(settings.require("kek_file"))
+        provider = providers.make(settings)
         keys = ElectionKeys(provider, engine, settings.data_key_rows)
         made = ceremony.prepare(engine, keys, document)
     text = json.dumps(made, indent=2, ensure_ascii=False)

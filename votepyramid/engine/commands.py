@@ -7,6 +7,7 @@ import traceback
 import click
 import uvloop
 
+from votepyramid.keys import providers
 from votepyramid.keys.local import LocalKeyFile
 from votepyramid.processes import configure_process, leave
 from votepyramid.settings import Settings
@@ -34,8 +35,8 @@ def worker(roles: tuple[str, ...]) -> None:
     settings = Settings.load({"votepyramid.roles": " ".join(roles)} if roles else None)
     # Said at once, not when Temporal has been found.
     settings.require("database_url")
-    for keys in ("codec_keys_file", "kek_file"):
-        LocalKeyFile(settings.require(keys))
+    LocalKeyFile(settings.require("codec_keys_file"))
+    providers.make(settings)
     configure_process(settings, "worker")
     # Imported late: metrics must know their directory first.
     from votepyramid.engine.worker import run

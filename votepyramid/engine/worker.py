@@ -31,7 +31,7 @@ from activities.tokens import TokenSteps
 from votepyramid.db import make_engine
 from votepyramid.engine import preparation
 from votepyramid.engine.connection import connect
-from votepyramid.keys.local import LocalKeyFile
+from votepyramid.keys import providers
 from votepyramid.keys.service import ElectionKeys
 from votepyramid.settings import Settings
 from workflows.claim_tokens import ClaimToken, ClaimTokens
@@ -51,7 +51,7 @@ def build_workers(client: Client, settings: Settings) -> list[Worker]:
         pool_size=4 * STEP_THREADS,
         application_name="votepyramid-worker",
     )
-    provider = LocalKeyFile(settings.require("kek_file"))
+    provider = providers.make(settings)
     keys = ElectionKeys(provider, engine, settings.data_key_rows)
     steps = EligibilitySteps(engine)
     workers = []

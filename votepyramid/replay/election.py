@@ -20,7 +20,7 @@ from votepyramid.db import make_engine
 from votepyramid.elections import ceremony
 from votepyramid.eligibility.dev_issuer import DevIssuer
 from votepyramid.eligibility.roster import import_roster
-from votepyramid.keys.local import LocalKeyFile
+from votepyramid.keys import providers
 from votepyramid.keys.service import ElectionKeys
 from votepyramid.protocol import notes
 from votepyramid.protocol.encoding import b64u
@@ -50,8 +50,8 @@ class Operator:
             application_name="votepyramid-replay",
             statement_timeout_ms=_STATEMENT_TIMEOUT_MS,
         )
-        ring = LocalKeyFile(settings.require("kek_file"))
-        self.keys = ElectionKeys(ring, self.engine, settings.data_key_rows)
+        provider = providers.make(settings)
+        self.keys = ElectionKeys(provider, self.engine, settings.data_key_rows)
         self.issuer = DevIssuer.of(settings)
 
     def close(self) -> None:

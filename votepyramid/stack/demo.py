@@ -22,7 +22,7 @@ from votepyramid.elections.service import ElectionView
 from votepyramid.eligibility import roster
 from votepyramid.eligibility.dev_issuer import DevIssuer
 from votepyramid.errors import Code, Refused
-from votepyramid.keys.local import LocalKeyFile
+from votepyramid.keys import providers
 from votepyramid.keys.service import ElectionKeys
 from votepyramid.protocol.encoding import b64u
 from votepyramid.protocol.identifiers import key_id
@@ -113,7 +113,7 @@ def _get(engine: Engine) -> ElectionView | None:
 
 
 def _create(engine: Engine, settings: Settings) -> ElectionView:
-    provider = LocalKeyFile(settings.require("kek_file"))
+    provider = providers.make(settings)
     keys = ElectionKeys(provider, engine, settings.data_key_rows)
     manifest = ceremony.prepare(engine, keys, _draft())
     authority = SigningKey.generate("demo-authority")

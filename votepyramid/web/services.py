@@ -20,7 +20,7 @@ from votepyramid.engine.connection import LoopThread, connect, vital
 from votepyramid.engine.gateway import Gateway
 from votepyramid.engine.listener import Listener
 from votepyramid.engine.shedding import Crowd
-from votepyramid.keys.local import LocalKeyFile
+from votepyramid.keys import providers
 from votepyramid.keys.service import ElectionKeys
 from votepyramid.settings import Settings
 from votepyramid.tokens.claiming import ClaimAnswer, Claiming, ClaimLine
@@ -99,7 +99,7 @@ def make_services(settings: Settings) -> Services:
         casting = Casting(engine, votes, junk, manifests, settings)
         gateways.append(votes)
     if "claim" in settings.roles:
-        provider = LocalKeyFile(settings.require("kek_file"))
+        provider = providers.make(settings)
         keys = ElectionKeys(provider, engine, settings.data_key_rows)
         claims: Gateway[ClaimAnswer] = Gateway(
             ClaimLine(engine, settings), settings, threads, temporal.client, crowd
