@@ -229,3 +229,39 @@ def test_problems_quote_no_value() -> None:
             read(secret + "!")
         assert secret not in str(caught.value)
         assert caught.value.problem == str(caught.value)
+
+
+@given(st.binary(max_size=100))
+def test_base64_round_trips(data: bytes) -> None:
+    text = encoding.b64(data)
+    assert encoding.unb64(text) == encoding.unb64(text, len(data)) == data
+    with pytest.raises(NotCanonical):
+        encoding.unb64(text, len(data) + 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A", "AA", "AA=", "AB==", "AAB=", "AA==\n", "A A=", "-_==", "====", "AA===="],
+)
+def test_base64_has_one_spelling(text: str) -> None:
+    with pytest.raises(NotCanonical):
+        encoding.unb64(text)
+
+
+def test_decimal_numbers_have_one_spelling() -> None:
+    for number in (0, 1, 10, 2**63 - 1):
+        assert encoding.decimal(str(number)) == number
+    for text in (
+        "",
+        "00",
+        "01",
+        "-1",
+        "+1",
+        "1 ",
+        "1_0",
+        "\u0661",
+        str(2**63),
+        "9" * 99,
+    ):
+        with pytest.raises(NotCanonical):
+            encoding.decimal(text)

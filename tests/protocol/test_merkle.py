@@ -185,6 +185,20 @@ def test_a_size_is_only_known_with_its_root() -> None:
     refused_inclusion(hashes[0], 0, 5, path, rfc6962.mth(hashes))
 
 
+def test_proofs_of_a_larger_tree_do_not_pass_for_a_smaller_one() -> None:
+    """Each chains to the right root: only the numbers give it away."""
+    hashes = leaf_hashes(8)
+    roots = [rfc6962.mth(hashes[:size]) for size in range(9)]
+    third, last = rfc6962.path(2, hashes[:4]), rfc6962.path(7, hashes)
+    with pytest.raises(ProofError, match="index"):
+        merkle.verify_inclusion(hashes[2], 2, 2, third, roots[4])
+    with pytest.raises(ProofError, match="number"):
+        merkle.verify_inclusion(hashes[7], 3, 4, last, roots[8])
+    growth = rfc6962.proof(7, hashes)
+    with pytest.raises(ProofError, match="number"):
+        merkle.verify_consistency(3, 4, growth, roots[7], roots[8])
+
+
 def test_a_billion_leaves_cost_thirty_hashes() -> None:
     """Positions and lengths at sizes that no test could build."""
     for size in (2**30, 2**30 + 1, 10**9, merkle.MAX_SIZE):

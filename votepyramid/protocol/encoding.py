@@ -27,6 +27,8 @@ _ID = re.compile(ID_PATTERN)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEX32 = re.compile(r"[0-9a-f]{64}")
 _B64U = re.compile(r"[A-Za-z0-9_-]*")
+_B64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+_DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
 class ProtocolError(ValueError):
@@ -110,6 +112,40 @@ def unb64u(text: object, length: int | None = None) -> bytes:
     if length is not None and len(data) != length:
         raise NotCanonical(f"not {length} bytes of base64url")
     return data
+
+
+def b64(data: bytes) -> str:
+    """Base64 with padding (RFC 4648, section 4), as C2SP's formats have it."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def unb64(text: str, length: int | None = None) -> bytes:
+    """The bytes of canonical base64, of exactly `length` bytes where given.
+
+    Raises NotCanonical for missing padding, other alphabets, stray bits, another
+    length.
+    """
+    if not _B64.fullmatch(text) or len(text) % 4:
+        raise NotCanonical("not base64 with padding")
+    try:
+        data = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise NotCanonical("not base64 with padding") from None
+    if b64(data) != text:
+        raise NotCanonical("base64 has stray bits at its end")
+    if length is not None and len(data) != length:
+        raise NotCanonical(f"not {length} bytes of base64")
+    return data
+
+
+def decimal(text: str) -> int:
+    """The number from 0 to 2**63 - 1 of ASCII digits without leading zeroes.
+
+    Raises NotCanonical.
+    """
+    if not _DECIMAL.fullmatch(text) or (number := int(text)) >= 2**63:
+        raise NotCanonical("not a decimal number below 2**63 without leading zeroes")
+    return number
 
 
 def canonical_uuid(text: object) -> uuid.UUID:
