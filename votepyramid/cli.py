@@ -6,6 +6,7 @@ module is imported when it runs; the one-line help stands here.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -57,6 +58,21 @@ class Rooms(click.Group):
     ) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The console script: ends the process without tearing the interpreter down.
+
+        The Temporal SDK's native threads abort at times when it is torn down under
+        them, after the command has done its work.
+        """
+        try:
+            return super().__call__(*args, **kwargs)
+        except SystemExit as ended:
+            if "temporalio" not in sys.modules:
+                raise
+            from votepyramid.processes import leave
+
+            leave(ended.code if isinstance(ended.code, int) else int(bool(ended.code)))
 
     def invoke(self, ctx: click.Context) -> Any:
         from votepyramid.keys.provider import KeyProviderError

@@ -19,6 +19,9 @@ from votepyramid.votes.models import VoteSubmission
 NAMES = iter(f"settling-{number}" for number in range(100))
 
 
+TEARDOWN = "import atexit, sys; atexit.register(sys.stderr.write, 'torn down');"
+
+
 @pytest.fixture
 def election(calm: Engine) -> MadeElection:
     return calm.make_election(id=next(NAMES), voters=2)
@@ -30,12 +33,14 @@ def door(calm: Engine, election: MadeElection) -> Door:
 
 
 def settle(calm: Engine, election: MadeElection) -> dict[str, list[str]]:
+    """`election settle`, ended without tearing the interpreter down: with Temporal's
+    native threads in it that aborts at times."""
     owner = {"VOTEPYRAMID_OWNER_DATABASE_URL": election.database.owner_url}
     done = subprocess.run(
         [
             sys.executable,
             "-c",
-            "from votepyramid.cli import main; main()",
+            TEARDOWN + "from votepyramid.cli import main; main()",
             "election",
             "settle",
             election.id,
@@ -46,6 +51,7 @@ def settle(calm: Engine, election: MadeElection) -> dict[str, list[str]]:
         text=True,
         check=True,
     )
+    assert "torn down" not in done.stderr
     answer: dict[str, list[str]] = json.loads(done.stdout)
     return answer
 
