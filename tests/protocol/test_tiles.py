@@ -253,7 +253,10 @@ def test_a_wider_tile_does_for_a_partial_one() -> None:
     wider = Store(store)
     wider[Tile(0, 1, 44)] = store[Tile(0, 1)]
     assert tiles.read_root(300, wider.fetch) == merkle.root(leaf_hashes(300))
-    assert Edge.read(300, wider.fetch).root() == merkle.root(leaf_hashes(300))
+    edge = Edge.read(300, wider.fetch)
+    assert edge.root() == merkle.root(leaf_hashes(300))
+    tile = Tile(0, 1, 54)
+    assert edge.append(leaf_hashes(310)[300:]) == [(tile, grown(310)[1][tile])]
 
 
 def test_tiles_of_the_wrong_length() -> None:

@@ -102,8 +102,6 @@ def parse_path(path: str) -> Tile | Bundle:
         raise TileError("not the path of a tile or an entry bundle")
     index = int(found["groups"].replace("/", "").replace("x", ""))
     width = int(found["width"] or TILE_WIDTH)
-    if found["width"] and width == TILE_WIDTH:
-        raise TileError("a full tile's path says no width")
     read: Tile | Bundle
     if found["level"] == "entries":
         read = Bundle(index, width)
@@ -272,7 +270,7 @@ def parse_bundle(data: bytes, width: int) -> list[bytes]:
     while at < len(data):
         begin = at + 2
         at = begin + int.from_bytes(data[at:begin], "big")
-        if begin > len(data) or at > len(data):
+        if at > len(data):
             raise TileError("an entry bundle ends within an entry")
         entries.append(data[begin:at])
     if len(entries) != width:
