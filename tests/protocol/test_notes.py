@@ -53,7 +53,7 @@ def test_published_format_is_read() -> None:
     """Well-formed, and refused for want of a known key alone."""
     with pytest.raises(NoteError, match="no known key"):
         notes.open(C2SP_NOTE, notes.VerifierKey.parse(GO_KEY))
-    text, lines = notes._split(C2SP_NOTE)
+    text, lines = notes.split(C2SP_NOTE)
     assert text.endswith("\n\ned è subito sera.\n")
     ((name, key_id, signature),) = lines
     assert (name, len(signature)) == ("quasimodo.example/salvatore", 64)

@@ -139,7 +139,9 @@ class Note(NamedTuple):
     signers: tuple[VerifierKey, ...]
 
 
-class _Signature(NamedTuple):
+class SignatureLine(NamedTuple):
+    """One signature line: the blob behind its key id is the algorithm's own."""
+
     name: str
     key_id: bytes
     signature: bytes
@@ -165,8 +167,14 @@ def sign(text: str, *signers: Signer) -> str:
         raise NoteError("a note's text ends in a newline")
     if not signers:
         raise NoteError("a note needs a signer")
-    lines = [_signature_line(signer, text.encode()) for signer in signers]
-    return text + "\n" + "".join(lines)
+    message = text.encode()
+    lines = [
+        SignatureLine(
+            signer.verifier.name, signer.verifier.key_id, signer.sign(message)
+        )
+        for signer in signers
+    ]
+    return text + "\n" + "".join(map(signature_line, lines))
 
 
 def open(note: str, *verifiers: VerifierKey) -> Note:
@@ -178,7 +186,7 @@ def open(note: str, *verifiers: VerifierKey) -> Note:
     known = {(key.name, key.key_id): key for key in verifiers}
     if len(known) != len(verifiers):
         raise NoteError("two known keys share name and id")
-    text, signatures = _split(note)
+    text, signatures = split(note)
     signers: list[VerifierKey] = []
     for line in signatures:
         key = known.get((line.name, line.key_id))
@@ -193,13 +201,17 @@ def open(note: str, *verifiers: VerifierKey) -> Note:
     return Note(text, tuple(signers))
 
 
-def _signature_line(signer: Signer, message: bytes) -> str:
-    key = signer.verifier
-    encoded = base64.b64encode(key.key_id + signer.sign(message)).decode()
-    return f"{_DASH}{key.name} {encoded}\n"
+def signature_line(line: SignatureLine) -> str:
+    """The text of a signature line, its newline included."""
+    encoded = base64.b64encode(line.key_id + line.signature).decode()
+    return f"{_DASH}{line.name} {encoded}\n"
 
 
-def _split(note: str) -> tuple[str, list[_Signature]]:
+def split(note: str) -> tuple[str, list[SignatureLine]]:
+    """A note's text and its signature lines, none of them verified.
+
+    Raises NoteError for what is no note.
+    """
     _check_text(note)
     text, separator, lines = note.rpartition("\n\n")
     if not separator or not lines.endswith("\n"):
@@ -210,7 +222,7 @@ def _split(note: str) -> tuple[str, list[_Signature]]:
     return text + "\n", list(_signatures(split))
 
 
-def _signatures(lines: Iterable[str]) -> Iterable[_Signature]:
+def _signatures(lines: Iterable[str]) -> Iterable[SignatureLine]:
     for line in lines:
         name, separator, encoded = line.removeprefix(_DASH).partition(" ")
         if not line.startswith(_DASH) or not separator:
@@ -219,7 +231,7 @@ def _signatures(lines: Iterable[str]) -> Iterable[_Signature]:
         blob = _unb64(encoded)
         if len(blob) <= 4:
             raise NoteError("a signature line holds no signature")
-        yield _Signature(name, blob[:4], blob[4:])
+        yield SignatureLine(name, blob[:4], blob[4:])
 
 
 def _check_text(text: str) -> None:
