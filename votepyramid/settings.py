@@ -18,7 +18,7 @@ PREFIX = "votepyramid."
 ENVIRONMENT_PREFIX = "VOTEPYRAMID_"
 ROLES = frozenset({"claim", "cast"})
 ENVIRONMENTS = frozenset({"development", "production"})
-KEK_PROVIDERS = frozenset({"file"})
+KEK_PROVIDERS = frozenset({"file", "pkcs11"})
 
 
 class SettingsError(ValueError):
@@ -51,6 +51,13 @@ class Settings:
     # Where the key-encryption keys are, and what that place needs.
     kek_provider: str = "file"
     kek_file: str = ""
+    # Keys of a KMS by name: one wraps, the older ones still unwrap.
+    kek_current: str = ""
+    kek_older: frozenset[str] = frozenset()
+    kek_timeout: float = 5.0
+    pkcs11_module: str = ""
+    pkcs11_token: str = ""
+    pkcs11_pin_file: str = ""
 
     jwt_jwks: str = ""
     jwt_issuer: str = ""
@@ -79,11 +86,7 @@ class Settings:
             )
         if not self.roles or self.roles - ROLES:
             raise SettingsError(f"roles must be some of {sorted(ROLES)}")
-        if self.kek_provider not in KEK_PROVIDERS:
-            raise SettingsError(
-                f"kek_provider must be one of {sorted(KEK_PROVIDERS)}, "
-                f"not {self.kek_provider!r}"
-            )
+        self._check_keks()
         if not 1 <= self.group_votes <= 256:
             raise SettingsError("group_votes must be between 1 and 256")
         if not 1 <= self.group_bytes <= 448 * 1024:
@@ -102,6 +105,18 @@ class Settings:
             raise SettingsError(
                 "waiting_bound must be smaller than threads: receipts and health "
                 "checks need some too"
+            )
+
+    def _check_keks(self) -> None:
+        if self.kek_provider not in KEK_PROVIDERS:
+            raise SettingsError(
+                f"kek_provider must be one of {sorted(KEK_PROVIDERS)}, "
+                f"not {self.kek_provider!r}"
+            )
+        if not 0 < self.kek_timeout <= 10:
+            raise SettingsError(
+                "kek_timeout must be over 0 and at most 10: a step that asks for a "
+                "key has 15 s in all"
             )
 
     @property

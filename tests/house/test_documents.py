@@ -44,7 +44,7 @@ def _default(value: object) -> str:
 
 def test_every_setting_is_documented_with_its_default() -> None:
     text = (DOCS / "configuration.md").read_text()
-    rows = re.findall(r"^\| `([a-z_]+)` \| (.*?)\| ", text, re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z0-9_]+)` \| (.*?)\| ", text, re.MULTILINE)
     documented = {name: default.strip().strip("`") for name, default in rows}
     assert len(rows) == len(documented)
     assert documented == {

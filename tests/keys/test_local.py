@@ -97,3 +97,10 @@ def test_what_is_no_key_file_is_named(path: Path, text: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(KeyProviderError, match="cannot read"):
         LocalKeyFile(tmp_path / "none.json")
+
+
+def test_a_pipe_is_no_key_file(tmp_path: Path) -> None:
+    """Opening one would wait for ever."""
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(KeyProviderError, match="is not a file"):
+        LocalKeyFile(tmp_path / "pipe")

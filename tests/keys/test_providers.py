@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tests.house import source
 from votepyramid.keys import providers
 from votepyramid.keys.local import LocalKeyFile
+from votepyramid.keys.names import KekNames
 from votepyramid.settings import Settings, SettingsError
 
 
@@ -23,11 +26,44 @@ def test_an_unknown_provider_names_those_there_are() -> None:
         Settings.load({"votepyramid.kek_provider": "floppy"})
 
 
-def test_nobody_else_reads_the_settings_of_the_provider() -> None:
+def test_nobody_else_opens_the_key_file() -> None:
     """A process that opened the key file itself would ignore `kek_provider`."""
     readers = {
         source.name(path)
         for path in source.in_packages(".py")
-        if 'require("kek_' in path.read_text(encoding="utf-8")
+        if 'require("kek_file")' in path.read_text(encoding="utf-8")
     }
     assert readers == {"votepyramid/keys/providers.py"}
+
+
+def test_a_library_that_is_not_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pkcs11", None)
+    monkeypatch.delitem(sys.modules, "votepyramid.keys.pkcs11", raising=False)
+    with pytest.raises(SettingsError) as caught:
+        providers.make(Settings(kek_provider="pkcs11"))
+    assert "pip install 'votepyramid[pkcs11]'" in str(caught.value)
+
+
+def test_no_library_is_loaded_that_was_not_chosen() -> None:
+    script = (
+        "import sys\nimport votepyramid.keys.providers\n"
+        "print({'pkcs11', 'boto3', 'hvac'} & set(sys.modules))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("seconds", ["0", "11"])
+def test_a_kms_has_its_time(seconds: str) -> None:
+    """Longer, and a step would be ended while it waits for a key."""
+    with pytest.raises(SettingsError, match="kek_timeout must be over 0 and at most"):
+        Settings.load({"votepyramid.kek_timeout": seconds})
+
+
+def test_a_name_that_would_not_fit_is_refused() -> None:
+    with pytest.raises(SettingsError, match="over 255 bytes"):
+        KekNames.of(Settings(kek_current="k" * 256))

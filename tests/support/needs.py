@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.keys import softhsm
 from votepyramid.stack import binaries
 
 
@@ -40,6 +41,7 @@ PARTS = {
         lambda: shutil.which("openssl") is not None,
         "OpenSSL's command (Debian: apt-get install openssl)",
     ),
+    "softhsm2": Part(softhsm.present, "SoftHSM (Debian: apt-get install softhsm2)"),
 }
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import stat
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from votepyramid.keys import secret_file
 from votepyramid.keys.provider import KeyProviderError, WrongContext
 from votepyramid.protocol.encoding import b64u, unb64u
 
@@ -61,15 +61,11 @@ class LocalKeyFile:
 
 
 def _load(path: Path) -> tuple[str, dict[str, bytes]]:
+    text = secret_file.read(path)
     try:
-        mode = path.stat().st_mode
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise KeyProviderError(f"{path} can be read by others: chmod 600 it")
-        document = json.loads(path.read_text())
+        document = json.loads(text)
         keys = {name: unb64u(text) for name, text in document["keys"].items()}
         current = document["current"]
-    except OSError as error:
-        raise KeyProviderError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, AttributeError, TypeError):
         raise KeyProviderError(f"{path} is not a key file") from None
     if current not in keys or any(len(key) != 32 for key in keys.values()):

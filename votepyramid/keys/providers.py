@@ -7,11 +7,43 @@ needs is imported when that one is chosen.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from votepyramid.keys.bounded import Bounded
 from votepyramid.keys.local import LocalKeyFile
+from votepyramid.keys.names import KekNames
 from votepyramid.keys.provider import KeyProvider
-from votepyramid.settings import Settings
+from votepyramid.settings import Settings, SettingsError
 
 
 def make(settings: Settings) -> KeyProvider:
     """Raises SettingsError, or KeyProviderError for a key file it cannot use."""
-    return LocalKeyFile(settings.require("kek_file"))
+    if settings.kek_provider == "file":
+        return LocalKeyFile(settings.require("kek_file"))
+    with _library(settings.kek_provider):
+        return _pkcs11(settings)
+
+
+def _pkcs11(settings: Settings) -> KeyProvider:
+    from votepyramid.keys.pkcs11 import Pkcs11Keys
+
+    module = Path(settings.require("pkcs11_module"))
+    if not module.is_file():
+        raise SettingsError(f"pkcs11_module: there is no {module}")
+    token = settings.require("pkcs11_token")
+    pin_file = Path(settings.require("pkcs11_pin_file"))
+    keys = Pkcs11Keys(module, token, pin_file, KekNames.of(settings))
+    return Bounded(keys, f"token {token!r}", settings.kek_timeout)
+
+
+@contextmanager
+def _library(extra: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"kek_provider {extra!r} needs a library that is not installed "
+            f"({error.name}): pip install 'votepyramid[{extra}]'"
+        ) from None

@@ -1,0 +1,195 @@
+"""Key-encryption keys in an HSM, by PKCS#11: AES-256-GCM inside the token.
+
+A wrapped key is `len(label) ‖ label ‖ nonce(12) ‖ ciphertext ‖ tag(16)`, the context
+its additional data. AES-GCM because RFC 3394's key wrap has no additional data to
+bind a context with, and SoftHSM's RSA-OAEP knows no hash but SHA-1. The nonce is
+drawn here: 2^32 wraps under one key is the bound of NIST SP 800-38D, 8.3.
+
+Not safe to share between threads: `Bounded` with one lane sees to that. C_Finalize
+is never called: the binding holds the interpreter's lock in it, so that a token that
+hangs would hang the process.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pkcs11
+from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
+from pkcs11 import exceptions as refusals
+from pkcs11.mechanisms import GCMParams
+
+from votepyramid.keys import secret_file
+from votepyramid.keys.names import KekNames
+from votepyramid.keys.provider import KeyProviderError, WrongContext
+
+NONCE = 12
+TAG = 16
+_BAD_PIN = (refusals.PinIncorrect, refusals.PinLocked, refusals.PinExpired)
+
+
+class Pkcs11Keys:
+    """A KeyProvider on one token. Opens it at the first call, never before.
+
+    `module` is the vendor's library, `token` the token's label; keys are found by
+    label and must not be extractable.
+    """
+
+    def __init__(
+        self, module: Path, token: str, pin_file: Path, names: KekNames
+    ) -> None:
+        self._module = module
+        self._token = token
+        self._pin_file = pin_file
+        self._names = names
+        self._session: Any = None
+        # What methods a key has depends on its attributes, so it has no type.
+        self._keks: dict[str, Any] = {}
+        self._refused_pin = ""
+
+    def wrap(self, context: bytes, key: bytes) -> bytes:
+        nonce = secrets.token_bytes(NONCE)
+        sealed = self._ask(
+            self._names.current, lambda kek: _encrypt(kek, nonce, context, key)
+        )
+        return self._names.join(nonce + sealed)
+
+    def unwrap(self, context: bytes, wrapped: bytes) -> bytes:
+        name, body = self._names.split(wrapped)
+        if len(body) < NONCE + TAG:
+            raise WrongContext("wrapped for another context, or altered")
+        nonce, sealed = body[:NONCE], body[NONCE:]
+        return self._ask(name, lambda kek: _open(kek, nonce, context, sealed))
+
+    def _ask(self, name: str, use: Callable[[Any], bytes]) -> bytes:
+        """`use` on the key, once more on a new session when the old one is stale."""
+        try:
+            return use(self._kek(name))
+        except refusals.PKCS11Error:
+            self._close()
+        try:
+            return use(self._kek(name))
+        except refusals.PKCS11Error as error:
+            self._close()
+            raise self._explain(error, name) from None
+
+    def _kek(self, name: str) -> Any:
+        if name not in self._keks:
+            if self._session is None:
+                self._session = self._open_session()
+            kek = self._find(name)
+            if kek[Attribute.EXTRACTABLE] or not kek[Attribute.SENSITIVE]:
+                raise KeyProviderError(
+                    f"key {name!r} can be read out of token {self._token!r}: make "
+                    "one that is sensitive and not extractable"
+                )
+            if kek[Attribute.VALUE_LEN] != 32:
+                raise KeyProviderError(f"key {name!r} is not an AES-256 key")
+            self._keks[name] = kek
+        return self._keks[name]
+
+    def _find(self, name: str) -> Any:
+        """Not `get_key`: that one leaves its search open when it finds two."""
+        wanted = {
+            Attribute.CLASS: ObjectClass.SECRET_KEY,
+            Attribute.KEY_TYPE: KeyType.AES,
+            Attribute.LABEL: name,
+        }
+        found = list(self._session.get_objects(wanted))
+        if not found:
+            raise refusals.NoSuchKey
+        if len(found) > 1:
+            raise refusals.MultipleObjectsReturned
+        return found[0]
+
+    def _find_token(self) -> Any:
+        """Not the library's: that one fails when any other slot's token does."""
+        found = []
+        for slot in pkcs11.lib(str(self._module)).get_slots(token_present=True):
+            with suppress(refusals.PKCS11Error):
+                token = slot.get_token()
+                if token.label == self._token:
+                    found.append(token)
+        if not found:
+            raise refusals.NoSuchToken
+        if len(found) > 1:
+            raise refusals.MultipleTokensReturned
+        return found[0]
+
+    def _open_session(self) -> Any:
+        pin = secret_file.read(self._pin_file).strip()
+        # Asking again with a wrong PIN would lock the token.
+        if pin and pin == self._refused_pin:
+            raise refusals.PinIncorrect
+        token = self._find_token()
+        try:
+            return token.open(user_pin=pin)
+        except refusals.UserAlreadyLoggedIn:
+            # A login is the whole process's: another session of ours has it.
+            return token.open()
+        except _BAD_PIN:
+            self._refused_pin = pin
+            raise
+
+    def _close(self) -> None:
+        session, self._session = self._session, None
+        self._keks.clear()
+        if session is not None:
+            with suppress(refusals.PKCS11Error):
+                session.close()
+
+    def _explain(self, error: Exception, name: str) -> KeyProviderError:
+        """Never the error's own text: whatever a driver says stays out of the log."""
+        token = f"token {self._token!r}"
+        kind = type(error)
+        sentences: dict[type[Exception], str] = {
+            refusals.NoSuchToken: f"{self._module} sees no {token}",
+            refusals.MultipleTokensReturned: f"{self._module} sees several {token}",
+            refusals.NoSuchKey: f"{token} has no AES key {name!r}: destroyed, or "
+            "never made",
+            refusals.MultipleObjectsReturned: f"{token} has several keys {name!r}",
+            refusals.PinIncorrect: f"{token} refuses the PIN in {self._pin_file}; it "
+            "is not tried again until the file changes",
+            refusals.PinLocked: f"{token} has locked its PIN",
+        }
+        refused = f"{token} refused: {kind.__name__}"
+        return KeyProviderError(sentences.get(kind, refused))
+
+
+def _encrypt(kek: Any, nonce: bytes, context: bytes, key: bytes) -> bytes:
+    sealed: bytes = kek.encrypt(
+        key,
+        mechanism=Mechanism.AES_GCM,
+        mechanism_param=GCMParams(nonce, context, TAG * 8),
+    )
+    if len(sealed) != len(key) + TAG:
+        raise KeyProviderError("the token's AES-GCM gives something else than a tag")
+    return sealed
+
+
+def _decrypt(kek: Any, nonce: bytes, context: bytes, sealed: bytes) -> bytes:
+    key: bytes = kek.decrypt(
+        sealed,
+        mechanism=Mechanism.AES_GCM,
+        mechanism_param=GCMParams(nonce, context, TAG * 8),
+    )
+    return key
+
+
+def _open(kek: Any, nonce: bytes, context: bytes, sealed: bytes) -> bytes:
+    """A wrong tag is CKR_GENERAL_ERROR in SoftHSM and other things elsewhere.
+
+    So the token is asked to open something right: when it can, the fault was in the
+    bytes or their context; when not, in the token.
+    """
+    try:
+        return _decrypt(kek, nonce, context, sealed)
+    except refusals.PKCS11Error:
+        probe = secrets.token_bytes(NONCE)
+        if _decrypt(kek, probe, b"probe", _encrypt(kek, probe, b"probe", b"p")) != b"p":
+            raise
+    raise WrongContext("wrapped for another context, or altered")
