@@ -18,7 +18,7 @@ PREFIX = "votepyramid."
 ENVIRONMENT_PREFIX = "VOTEPYRAMID_"
 ROLES = frozenset({"claim", "cast"})
 ENVIRONMENTS = frozenset({"development", "production"})
-KEK_PROVIDERS = frozenset({"file", "pkcs11"})
+KEK_PROVIDERS = frozenset({"file", "pkcs11", "aws"})
 
 
 class SettingsError(ValueError):

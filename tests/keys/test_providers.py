@@ -36,14 +36,15 @@ def test_nobody_else_opens_the_key_file() -> None:
     assert readers == {"votepyramid/keys/providers.py"}
 
 
+@pytest.mark.parametrize(("name", "library"), [("pkcs11", "pkcs11"), ("aws", "boto3")])
 def test_a_library_that_is_not_installed_is_named(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, name: str, library: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pkcs11", None)
-    monkeypatch.delitem(sys.modules, "votepyramid.keys.pkcs11", raising=False)
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.delitem(sys.modules, f"votepyramid.keys.{name}", raising=False)
     with pytest.raises(SettingsError) as caught:
-        providers.make(Settings(kek_provider="pkcs11"))
-    assert "pip install 'votepyramid[pkcs11]'" in str(caught.value)
+        providers.make(Settings(kek_provider=name))
+    assert f"pip install 'votepyramid[{name}]'" in str(caught.value)
 
 
 def test_no_library_is_loaded_that_was_not_chosen() -> None:

@@ -17,13 +17,16 @@ from votepyramid.keys.names import KekNames
 from votepyramid.keys.provider import KeyProvider
 from votepyramid.settings import Settings, SettingsError
 
+# Calls at a time, of a provider that takes several.
+_LANES = 4
+
 
 def make(settings: Settings) -> KeyProvider:
     """Raises SettingsError, or KeyProviderError for a key file it cannot use."""
     if settings.kek_provider == "file":
         return LocalKeyFile(settings.require("kek_file"))
     with _library(settings.kek_provider):
-        return _pkcs11(settings)
+        return _MAKERS[settings.kek_provider](settings)
 
 
 def _pkcs11(settings: Settings) -> KeyProvider:
@@ -36,6 +39,16 @@ def _pkcs11(settings: Settings) -> KeyProvider:
     pin_file = Path(settings.require("pkcs11_pin_file"))
     keys = Pkcs11Keys(module, token, pin_file, KekNames.of(settings))
     return Bounded(keys, f"token {token!r}", settings.kek_timeout)
+
+
+def _aws(settings: Settings) -> KeyProvider:
+    from votepyramid.keys.aws import AwsKeys
+
+    keys = AwsKeys(KekNames.of(settings), settings.kek_timeout)
+    return Bounded(keys, "KMS", settings.kek_timeout, lanes=_LANES)
+
+
+_MAKERS = {"pkcs11": _pkcs11, "aws": _aws}
 
 
 @contextmanager
