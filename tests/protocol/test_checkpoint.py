@@ -179,6 +179,8 @@ def test_cosignatures() -> None:
     assert cosignature.cosigners(NOTE, K1, K2) == {}
     again = together + cosignature.cosign(NOTE, W1, NOW + 9)
     assert cosignature.cosigners(again, K1, K2) == {K1: NOW + 9, K2: NOW + 1}
+    back = again + cosignature.cosign(NOTE, W1, NOW - 9)
+    assert cosignature.cosigners(back, K1) == {K1: NOW + 9}
     # The log's reader does not mind them.
     assert checkpoint.open_checkpoint(again, ORIGIN, LOG.verifier) == HEAD
 
@@ -219,9 +221,12 @@ def test_a_known_witnesss_wrong_line_refuses_the_note() -> None:
     assert cosignature.cosigners(wrong, K2) == {}
     with pytest.raises(CosignatureError):
         cosignature.cosigners(wrong, K1, K2)
-    short = notes.SignatureLine(K1.name, K1.key_id, bytes(71))
+    _, (_, good) = notes.split(NOTE + cosignature.cosign(NOTE, W1, NOW))
+    short = good._replace(signature=good.signature[:-1])
+    long = good._replace(signature=good.signature + b"x")
+    tiny = good._replace(signature=b"x")
     future = notes.SignatureLine(K1.name, K1.key_id, b"\xff" * 72)
-    for line in (short, future):
+    for line in (short, long, tiny, future):
         with pytest.raises(CosignatureError):
             cosignature.cosigners(NOTE + notes.signature_line(line), K1)
     with pytest.raises(CosignatureError, match="share"):
@@ -256,6 +261,7 @@ def test_a_witnesss_answer_is_taken_over() -> None:
         of_other,
         line[:-1],
         "\n" + line,
+        "\n" + answer,
         f"x\n\n{line}",
         "nonsense\n",
         notes.signature_line(notes.SignatureLine("x", b"1234", bytes(60_000))) + line,
@@ -277,6 +283,8 @@ def test_witness_keys_have_one_spelling() -> None:
         f"{name}+{key_id}+{encoded}=",
         f"{name}+{key_id}+{encoded[:-4]}",
         f"a b+{key_id}+{encoded}",
+        f"{name}+{key_id}+" + base64.b64encode(b"\6" + K1.public).decode(),
+        f"{name}+{key_id}+" + base64.b64encode(b"\4" + K1.public + b"x").decode(),
         W1.verifier.text(),
         W1.text(),
     ):
@@ -329,7 +337,7 @@ def test_requests_that_are_refused() -> None:
         body.partition(b"\n\n")[0],
         b"\n" + body,
         body + b"\xff",
-        body + b" " * witness.MAX_REQUEST_BYTES,
+        b"5" + body.partition(b"old 5")[2],
         body.replace(b"AQEB\n", b"AQEB\n\n"),
         b"old 5\n" + (base64.b64encode(bytes(32)) + b"\n") * 64 + b"\n" + NOTE.encode(),
         b"old 5\n\n" + notes.sign("text\n", LOG).encode(),
@@ -337,6 +345,8 @@ def test_requests_that_are_refused() -> None:
         if bad != body:
             with pytest.raises(ProtocolError):
                 AddCheckpoint.parse(bad)
+    with pytest.raises(WitnessError, match="request is over"):
+        AddCheckpoint.parse(body + b" " * witness.MAX_REQUEST_BYTES)
     for old, proof in ((-1, ()), (2**63, ()), (1, (bytes(31),)), (1, (*HASHES, b""))):
         with pytest.raises(WitnessError):
             AddCheckpoint(old, proof, NOTE)
@@ -348,7 +358,16 @@ def test_sizes_of_a_conflict() -> None:
     for size in (0, 20852014, 2**63 - 1):
         assert witness.parse_size(witness.size_body(size)) == size
     assert witness.size_body(7) == b"7\n"
-    for bad in (b"", b"7", b"07\n", b"7\n\n", b" 7\n", b"\xff\n", b"9" * 40 + b"\n"):
+    for bad in (
+        b"",
+        b"7",
+        b"77",
+        b"07\n",
+        b"7\n\n",
+        b" 7\n",
+        b"\xff\n",
+        b"9" * 40 + b"\n",
+    ):
         with pytest.raises(WitnessError):
             witness.parse_size(bad)
     for number in (-1, 2**63):
