@@ -226,7 +226,10 @@ def test_a_known_witnesss_wrong_line_refuses_the_note() -> None:
     long = good._replace(signature=good.signature + b"x")
     tiny = good._replace(signature=b"x")
     future = notes.SignatureLine(K1.name, K1.key_id, b"\xff" * 72)
-    for line in (short, long, tiny, future):
+    text = HEAD.text()
+    late = f"cosignature/v1\ntime {2**63}\n{text}".encode()
+    beyond = good._replace(signature=(2**63).to_bytes(8, "big") + W1.sign(late))
+    for line in (short, long, tiny, future, beyond):
         with pytest.raises(CosignatureError):
             cosignature.cosigners(NOTE + notes.signature_line(line), K1)
     with pytest.raises(CosignatureError, match="share"):

@@ -127,13 +127,17 @@ HASH = base64.b64encode(bytes(32)).decode()
         f"c2sp.org/tlog-proof@v1\nindex 0\n{(HASH + chr(10)) * 64}\nnote\n",
         f"c2sp.org/tlog-proof@v1\nindex 0\n\n{'x' * 65_537}",
         f"c2sp.org/tlog-proof@v1\nextra {'A' * 21_852}\nindex 0\n\nnote\n",
-        "x" * 200_000,
     ],
 )
 def test_files_that_are_no_proof(text: str) -> None:
     with pytest.raises(TlogProofError) as failed:
         TlogProof.parse(text.encode())
     assert failed.value.check == "format"
+
+
+def test_a_file_of_any_length_is_refused_at_once() -> None:
+    with pytest.raises(TlogProofError, match="a proof is over"):
+        TlogProof.parse(make(0).data() + bytes(tlogproof.MAX_PROOF_BYTES))
 
 
 @thorough

@@ -93,9 +93,9 @@ class TlogProof:
         if len(data) > MAX_PROOF_BYTES:
             raise TlogProofError("format", f"a proof is over {MAX_PROOF_BYTES} bytes")
         try:
-            head, separator, note = data.decode("utf-8").partition("\n\n")
+            head, _, note = data.decode("utf-8").partition("\n\n")
             header, *lines = head.split("\n")
-            if header != _HEADER or not separator:
+            if header != _HEADER:
                 raise TlogProofError("format", f"a proof begins with {_HEADER}")
             extra = None
             if lines and lines[0].startswith("extra "):
