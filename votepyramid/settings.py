@@ -18,7 +18,7 @@ PREFIX = "votepyramid."
 ENVIRONMENT_PREFIX = "VOTEPYRAMID_"
 ROLES = frozenset({"claim", "cast"})
 ENVIRONMENTS = frozenset({"development", "production"})
-KEK_PROVIDERS = frozenset({"file", "pkcs11", "aws"})
+KEK_PROVIDERS = frozenset({"file", "pkcs11", "aws", "vault"})
 
 
 class SettingsError(ValueError):
@@ -58,6 +58,9 @@ class Settings:
     pkcs11_module: str = ""
     pkcs11_token: str = ""
     pkcs11_pin_file: str = ""
+    vault_url: str = ""
+    vault_token_file: str = ""
+    vault_mount: str = "transit"
 
     jwt_jwks: str = ""
     jwt_issuer: str = ""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from tests.keys.openbao import Bao
 from tests.keys.softhsm import Tokens
 
 
@@ -17,3 +20,10 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
     for token in ("votepyramid", "portable", "locked"):
         made.make_token(token)
     return made
+
+
+@pytest.fixture(scope="session")
+def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
+    """OpenBao with a transit engine. `needs("openbao")`."""
+    with Bao.running(tmp_path_factory.mktemp("openbao")) as running:
+        yield running

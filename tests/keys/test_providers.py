@@ -36,7 +36,9 @@ def test_nobody_else_opens_the_key_file() -> None:
     assert readers == {"votepyramid/keys/providers.py"}
 
 
-@pytest.mark.parametrize(("name", "library"), [("pkcs11", "pkcs11"), ("aws", "boto3")])
+@pytest.mark.parametrize(
+    ("name", "library"), [("pkcs11", "pkcs11"), ("aws", "boto3"), ("vault", "hvac")]
+)
 def test_a_library_that_is_not_installed_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, library: str
 ) -> None:

