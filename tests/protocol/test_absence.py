@@ -131,6 +131,12 @@ def test_an_empty_tree_has_no_other_root() -> None:
     refused(EMPTY_ROOT, 0, bytes(32), AbsenceProof(None, side))
 
 
+def test_a_neighbour_is_a_whole_tag() -> None:
+    """A tree over anything else is not one of tags, whatever its root says."""
+    side = Neighbour(0, b"short", ())
+    refused(rfc6962.leaf(b"short"), 1, b"z" * 32, AbsenceProof(side, None))
+
+
 def test_tags_that_make_no_tree() -> None:
     one, two = tags(2)
     for bad in ([one, two, one], [one, b"short"], [one, two + b"\0"]):
