@@ -7,6 +7,7 @@ on: row locks and unique indexes make that harmless, not timeouts.
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -85,6 +86,9 @@ def make_engine(
             "options": (
                 f"-c statement_timeout={statement_timeout_ms} "
                 f"-c lock_timeout={lock_timeout_ms} "
+                # A statement that was planned while its table was small must not go on
+                # reading it from end to end when it has grown.
+                "-c plan_cache_mode=force_custom_plan "
                 # A process frozen inside a transaction must let go of its tokens.
                 "-c idle_in_transaction_session_timeout=10000 "
                 "-c timezone=UTC"
@@ -192,12 +196,15 @@ class SharedRead(Generic[QuestionT, AnswerT]):
     """One read for all who ask while the last one is under way.
 
     Whoever finds nobody reading reads at once; those who come meanwhile share the
-    next read. Thus a lone caller waits for nothing, and a crowd pays for one round
-    trip and hardly waits for the interpreter lock, which each round trip lets go.
+    next read. So a crowd pays for one round trip, and hardly waits for the
+    interpreter lock, which each round trip lets go. A read that hangs holds nobody
+    up for long: after PATIENCE_S whoever waits reads alone.
 
     `read` answers questions in their order. One question must not be able to spoil
-    it: what it raises, all who shared it get.
+    it: when it fails, it fails for all who shared it.
     """
+
+    PATIENCE_S = 1.0
 
     def __init__(
         self,
@@ -216,30 +223,46 @@ class SharedRead(Generic[QuestionT, AnswerT]):
         with self._lock:
             self._asked.append((question, mine))
             reads, self._busy = not self._busy, True
-        if not reads:
+        if reads:
+            return self._read_for_all()
+        try:
+            answer = mine.result(self.PATIENCE_S)
+        except TimeoutError:
+            if self._leaves(mine):
+                return self._answers([question])[0]
             answer = mine.result()
-            if answer is not None:
-                return answer
-        return self._read_for_all()
+        return self._read_for_all() if answer is None else answer
+
+    def _leaves(self, mine: Future[AnswerT | None]) -> bool:
+        """Wait no longer; False when there is an answer after all, or the turn."""
+        with self._lock:
+            if mine.done():
+                return False
+            self._asked = [asked for asked in self._asked if asked[1] is not mine]
+            return True
 
     def _read_for_all(self) -> AnswerT:
         """Called by whoever has asked first of those who wait."""
         with self._lock:
             batch, self._asked = self._asked, []
         try:
-            with reading(self._engine) as connection:
-                answers = self._read(connection, [question for question, _ in batch])
-            if len(answers) != len(batch):
-                raise LookupError("as many answers as questions are needed")
+            answers = self._answers([question for question, _ in batch])
         except BaseException as error:
             self._next()
             for _, other in batch[1:]:
-                other.set_exception(error)
+                other.set_exception(_told_to_another(error))
             raise
         self._next()
         for (_, other), answer in zip(batch[1:], answers[1:], strict=True):
             other.set_result(answer)
         return answers[0]
+
+    def _answers(self, questions: Sequence[QuestionT]) -> Sequence[AnswerT]:
+        with reading(self._engine) as connection:
+            answers = self._read(connection, questions)
+        if len(answers) != len(questions):
+            raise LookupError("as many answers as questions are needed")
+        return answers
 
     def _next(self) -> None:
         """None instead of an answer: the first of those who came meanwhile reads."""
@@ -247,3 +270,11 @@ class SharedRead(Generic[QuestionT, AnswerT]):
             self._busy = bool(self._asked)
             if self._busy:
                 self._asked[0][1].set_result(None)
+
+
+def _told_to_another(error: BaseException) -> Exception:
+    """An error of its own for each: one raised in many threads keeps all of them."""
+    if isinstance(error, Refused):
+        # Not all of them again at the same moment.
+        return Refused(error.code, retry_after=1.0 + 2.0 * random.random())
+    return RuntimeError(f"a shared read failed: {type(error).__name__}")

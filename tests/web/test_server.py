@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 
 from tests.support.faults import holding
 from tests.support.processes import start_web
-from tests.support.voting import PROBLEM, Door
+from tests.support.voting import PROBLEM, Door, at_once
 from tests.web.conftest import Site
 from votepyramid.stack.ports import LOOPBACK
 from votepyramid.web.server import MAX_BODY, MAX_HEADERS
@@ -172,3 +174,40 @@ def test_a_log_that_cannot_be_written_keeps_no_receipt_back(
         assert door.cast(door.ballot("v291")).status_code == 200
     finally:
         assert web.terminate() == 0
+
+
+def test_nothing_is_sent_twice_while_a_body_is_asked_for(site: Site) -> None:
+    """A request, and another one's head that waits for leave to send its body."""
+    expecting = JSON.replace(b"Connection: close\r\n", b"")
+    packet = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" + expecting
+    packet += b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+
+    def many(_: int) -> None:
+        with socket.create_connection((LOOPBACK, site.engine.web.port), 10) as wire:
+            for _ in range(100):
+                wire.sendall(packet)
+                received = b""
+                while b"100 Continue\r\n\r\n" not in received:
+                    received += wire.recv(65536)
+                wire.sendall(b"{}")
+                while not received.endswith(b"}"):
+                    received += wire.recv(65536)
+                answers = [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]]
+                assert sorted(answers) == [b"100", b"200", b"400"], received
+
+    # At once: what is to be seen is a race between waitress's loop and its threads.
+    at_once(many, range(16))
+
+
+def test_a_closed_standard_error_is_nobody_elses(tmp_path: Path) -> None:
+    """No file that is opened later may get its number, and the log lines."""
+    script = (
+        "import sys, structlog; from votepyramid.processes import configure_process;"
+        "from votepyramid.settings import Settings;"
+        "configure_process(Settings(), 'web'); file = open(sys.argv[1], 'w');"
+        "structlog.get_logger().info('lost')"
+    )
+    path = tmp_path / "file"
+    command = [sys.executable, "-c", script, str(path)]
+    done = subprocess.run(["sh", "-c", '"$@" 2>&-', "sh", *command], check=False)
+    assert done.returncode == 0 and path.read_text() == ""

@@ -70,8 +70,6 @@ _ASKED = (
     )
     .render_derived()
 )
-# Looked up row by row: for a join the planner would read a table that is still small
-# from end to end, and keep that plan while it grows.
 _TOKEN = (
     select(VoteToken.token)
     .where(VoteToken.token == _ASKED.c.token, VoteToken.election == Election.id)
@@ -97,7 +95,7 @@ _ARRIVALS = (
         _RECEIPT.label("receipt"),
     )
     .select_from(_ASKED)
-    .join(Election, Election.id == _ASKED.c.election)
+    .outerjoin(Election, Election.id == _ASKED.c.election)
     .order_by(_ASKED.c.place)
 )
 _STORED = select(VoteSubmission.receipt_hash, VoteSubmission.receipt).where(
@@ -118,7 +116,7 @@ _TOKENS = select(
 
 
 def arrive(connection: Connection, ballots: Sequence[CastBallot]) -> list[Arrival]:
-    """The one indexed read before any workflow, of ballots whose elections exist.
+    """The one indexed read before any workflow.
 
     A recorded vote is answered first, also after close; then an unknown token and
     a closed election are refused without leaving a trace that could be flooded.
@@ -135,6 +133,8 @@ def arrive(connection: Connection, ballots: Sequence[CastBallot]) -> list[Arriva
 
 
 def _arrival(row: Row[Any]) -> Arrival:
+    if row.status is None:
+        return Arrival(None, Code.ELECTION_UNKNOWN, row.clock)
     if row.token is None:
         return Arrival(row.receipt, Code.TOKEN_UNKNOWN, row.clock)
     return Arrival(row.receipt, elections.cast_window(row, row.clock), row.clock)

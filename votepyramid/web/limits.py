@@ -31,6 +31,7 @@ class Limits:
         self._hits: Counter[bytes] = Counter()
 
     def claim(self, election: str, voter_id: str) -> None:
+        """Raises also Refused: ELECTION_UNKNOWN, UNAVAILABLE."""
         manifest = self._manifests.get(election).manifest
         rate = manifest["rate"]["claims_per_voter_per_minute"]
         self._hit(rate, "claim", election, voter_id.encode())

@@ -61,8 +61,8 @@ class _Channel(HTTPChannel):
 
     def writable(self) -> bool:
         # Until the answer is complete; what is larger than SEND_BYTES the thread
-        # sends itself, and above the high watermark it waits for the loop.
-        if self.requests and self.total_outbufs_len <= self.adj.outbuf_high_watermark:
+        # sends itself, and from the high watermark on it waits for the loop.
+        if self.requests and self.total_outbufs_len < self.adj.outbuf_high_watermark:
             return bool(self.will_close or self.close_when_flushed)
         return bool(super().writable())
 
@@ -70,8 +70,13 @@ class _Channel(HTTPChannel):
         super().service()
         if self.requests:
             # Sent together with this one: its answer does not wait for theirs.
-            with self.outbuf_lock:
-                self._flush_exception(self._flush_some, do_close=False)
+            self._flush_exception(self._flush_some, do_close=False)
+
+    def _flush_some(self, do_close: bool = True) -> bool:
+        # The loop flushes without the lock when no request is inside. By then waitress
+        # has usually sent everything; here a thread may be about to flush as well.
+        with self.outbuf_lock:
+            return bool(super()._flush_some(do_close))
 
 
 def run(
@@ -103,6 +108,8 @@ def run(
         ident=None,
         expose_tracebacks=False,
         clear_untrusted_proxy_headers=True,
+        # With select() a process ends at its 1024th file.
+        asyncore_use_poll=True,
         sockets=[listener],
     )
     server.channel_class = _Channel
@@ -145,10 +152,16 @@ def _drain(server: Any, services: Services, timeout: float) -> None:
     # still answered, a new request on one of them with 503.
     server.trigger.pull_trigger(lambda: wasyncore.dispatcher.close(server))
     services.drain(deadline)
-    dispatcher = server.task_dispatcher
-    while time.monotonic() < deadline:
-        if not dispatcher.queue and not dispatcher.active_count:
-            break
+    while time.monotonic() < deadline and _has_work(server):
         time.sleep(0.05)
     # A last moment for the bytes of the last answers to leave.
     time.sleep(0.2)
+
+
+def _has_work(server: Any) -> bool:
+    dispatcher = server.task_dispatcher
+    return bool(
+        dispatcher.queue
+        or dispatcher.active_count
+        or any(one.total_outbufs_len for one in [*server.active_channels.values()])
+    )

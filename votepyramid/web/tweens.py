@@ -6,7 +6,9 @@ a client may put anything into a query.
 
 from __future__ import annotations
 
-import random
+import hashlib
+import itertools
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +28,8 @@ SECONDS = Histogram(
     ["route", "method"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+_COUNTER = itertools.count()
+_SECRET = secrets.token_bytes(32)
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -38,12 +42,20 @@ HEADERS = {
 }
 
 
+def _request_id() -> str:
+    """16 hex digits that tell nothing, not even how many there were before.
+
+    Asking the kernel for each would let the interpreter lock go once more.
+    """
+    number = next(_COUNTER).to_bytes(8)
+    return hashlib.blake2b(number, key=_SECRET, digest_size=8).hexdigest()
+
+
 def dress(response: Response) -> str:
     """Put on every header that each answer has; the request id among them."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    # To find a line again, no secret: not worth asking the kernel for each.
-    request_id = f"{random.getrandbits(64):016x}"
+    request_id = _request_id()
     response.headers["X-Request-Id"] = request_id
     return request_id
 
