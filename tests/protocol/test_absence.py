@@ -177,6 +177,8 @@ def test_proofs_have_one_spelling() -> None:
     ):
         with pytest.raises(ProtocolError):
             absence.parse_absence(bad)
+    with pytest.raises(ProtocolError, match="unknown version"):
+        absence.parse_absence(data.replace(b'"v":1', b'"v":2'))
     long = Neighbour(0, bytes(32), (bytes(32),) * 64)
     with pytest.raises(ProtocolError, match="at most"):
         absence.parse_absence(absence.absence_bytes(AbsenceProof(None, long)))
