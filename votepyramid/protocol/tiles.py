@@ -244,13 +244,13 @@ class Edge:
         if level == len(self._partials):
             self._partials.append(b"")
         data = self._partials[level] + b"".join(hashes)
-        full = TILE_WIDTH * HASH_BYTES
-        made = []
+        made, at = [], 0
         for index, width in _places(before, before + len(hashes)):
-            made.append((Tile(level, index, width), data[: width * HASH_BYTES]))
+            end = at + width * HASH_BYTES
+            made.append((Tile(level, index, width), data[at:end]))
             if width == TILE_WIDTH:
-                data = data[full:]
-        self._partials[level] = data
+                at = end
+        self._partials[level] = data[at:]
         return made
 
 
