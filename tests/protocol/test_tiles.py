@@ -255,8 +255,8 @@ def test_a_wider_tile_does_for_a_partial_one() -> None:
     assert tiles.read_root(300, wider.fetch) == merkle.root(leaf_hashes(300))
     edge = Edge.read(300, wider.fetch)
     assert edge.root() == merkle.root(leaf_hashes(300))
-    tile = Tile(0, 1, 54)
-    assert edge.append(leaf_hashes(310)[300:]) == [(tile, grown(310)[1][tile])]
+    tail = store[Tile(0, 1, 44)] + bytes(320)
+    assert edge.append([bytes(32)] * 10) == [(Tile(0, 1, 54), tail)]
 
 
 def test_tiles_of_the_wrong_length() -> None:
