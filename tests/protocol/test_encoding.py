@@ -241,7 +241,19 @@ def test_base64_round_trips(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["A", "AA", "AA=", "AB==", "AAB=", "AA==\n", "A A=", "-_==", "====", "AA===="],
+    [
+        "A",
+        "AA",
+        "AA=",
+        "AB==",
+        "AAB=",
+        "AA==\n",
+        "A A=",
+        "-_==",
+        "====",
+        "AA====",
+        "\u00e9AAA",
+    ],
 )
 def test_base64_has_one_spelling(text: str) -> None:
     with pytest.raises(NotCanonical):
