@@ -6,11 +6,15 @@ process that uses them.
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Self
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, Self
 from unittest import mock
 
 import boto3
@@ -18,9 +22,30 @@ from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.kms.models import kms_backends
 
+from tests.keys import softhsm
+from tests.keys.openbao import Bao
+from tests.keys.softhsm import Tokens
+from votepyramid.protocol.encoding import b64u
 from votepyramid.settings import Settings
 
 REGION = "eu-central-1"
+
+
+class Place(Protocol):
+    """What the conformance suite does to a KMS."""
+
+    # Whether a running process notices what happens to its keys.
+    notices: bool
+
+    def make_key(self, name: str) -> object: ...
+
+    def destroy_key(self, name: str) -> None: ...
+
+    def settings(self, current: str, *older: str, **more: Any) -> Settings: ...
+
+    def hung(self, settings: Settings) -> AbstractContextManager[Settings]:
+        """The settings changed to those of a KMS that never answers."""
+        ...
 
 
 @contextmanager
@@ -30,8 +55,87 @@ def silence() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
+class KeyFile:
+    """A local key file: read once, when a process starts."""
+
+    notices = False
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "kek.json"
+        self._keys: dict[str, str] = {}
+
+    def make_key(self, name: str) -> None:
+        self._keys[name] = b64u(secrets.token_bytes(32))
+
+    def destroy_key(self, name: str) -> None:
+        del self._keys[name]
+
+    def settings(self, current: str, *older: str, **more: Any) -> Settings:
+        kept = {n: k for n, k in self._keys.items() if n in (current, *older)}
+        path = self._path.with_name(f"{secrets.token_hex(4)}.json")
+        path.write_text(json.dumps({"current": current, "keys": kept}))
+        path.chmod(0o600)
+        return Settings(kek_file=str(path), **more)
+
+    @contextmanager
+    def hung(self, settings: Settings) -> Iterator[Settings]:
+        pipe = self._path.with_name("pipe")
+        os.mkfifo(pipe, 0o600)
+        yield replace(settings, kek_file=str(pipe))
+
+
+class Token:
+    """A token of SoftHSM."""
+
+    notices = True
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def make_key(self, name: str) -> None:
+        self._tokens.make_key("votepyramid", name)
+
+    def destroy_key(self, name: str) -> None:
+        self._tokens.destroy_key("votepyramid", name)
+
+    def settings(self, current: str, *older: str, **more: Any) -> Settings:
+        return Settings(
+            kek_provider="pkcs11",
+            kek_current=current,
+            kek_older=frozenset(older),
+            pkcs11_module=str(softhsm.module()),
+            pkcs11_token="votepyramid",
+            pkcs11_pin_file=str(self._tokens.pin_file),
+            **more,
+        )
+
+    @contextmanager
+    def hung(self, settings: Settings) -> Iterator[Settings]:
+        with self._tokens.hung():
+            yield settings
+
+
+class Transit:
+    """Keys of OpenBao's transit engine."""
+
+    notices = True
+
+    def __init__(self, bao: Bao) -> None:
+        self._bao = bao
+        self.make_key = bao.make_key
+        self.destroy_key = bao.destroy_key
+        self.settings = bao.settings
+
+    @contextmanager
+    def hung(self, settings: Settings) -> Iterator[Settings]:
+        with silence() as url:
+            yield replace(settings, vault_url=url)
+
+
 class Moto:
     """AWS KMS in this process."""
+
+    notices = True
 
     def __init__(self) -> None:
         self._arns: dict[str, str] = {}
@@ -72,3 +176,11 @@ class Moto:
             kek_older=frozenset(self._arns[name] for name in older),
             **more,
         )
+
+    @contextmanager
+    def hung(self, settings: Settings) -> Iterator[Settings]:
+        with (
+            silence() as url,
+            mock.patch.dict(os.environ, {"AWS_ENDPOINT_URL_KMS": url}),
+        ):
+            yield settings

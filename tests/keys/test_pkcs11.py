@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -183,3 +184,17 @@ def test_what_is_not_set_is_named(settings: Settings, name: str) -> None:
 def test_a_module_that_is_not_there_is_named(settings: Settings) -> None:
     with pytest.raises(SettingsError, match=r"there is no .*nowhere\.so"):
         providers.make(replace(settings, pkcs11_module="/nowhere.so"))
+
+
+def test_several_providers_share_the_library(settings: Settings, kek: str) -> None:
+    """It has no locks of its own, and a call that was given up goes on in it."""
+    several = [providers.make(settings) for _ in range(4)]
+
+    def round_trips(provider: KeyProvider) -> bool:
+        return all(
+            provider.unwrap(b"context", provider.wrap(b"context", b"k" * 32))
+            for _ in range(150)
+        )
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(round_trips, several))

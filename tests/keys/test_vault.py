@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import base64
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from hvac import exceptions as refusals
 
 from tests.keys.openbao import ROOT_TOKEN, Bao
+from tests.keys.refusals import refused
 from tests.support.needs import needs
 from votepyramid.keys import providers
 from votepyramid.keys.provider import KeyProviderError, WrongContext
@@ -122,3 +127,64 @@ def test_what_is_refused_before_anything_is_sent(
     }
     with pytest.raises(SettingsError, match=says):
         providers.make(Settings(**{**ours, name: value}))  # type: ignore[arg-type]
+
+
+class Faulty(BaseHTTPRequestHandler):
+    """A server that shows a good key, and fails when it is to encrypt under it."""
+
+    drips = False
+
+    def do_GET(self) -> None:
+        body = b'{"data": {"derived": true}}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        if self.drips:
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            for _ in range(30):
+                self.wfile.write(b" ")
+                time.sleep(0.1)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Iterator[Settings]:
+    (tmp_path / "token").touch(0o600)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Faulty)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Settings(
+        kek_provider="vault",
+        kek_current="kek",
+        kek_timeout=0.8,
+        vault_url=f"http://127.0.0.1:{server.server_port}",
+        vault_token_file=str(tmp_path / "token"),
+    )
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_request_is_not_kept_in_the_error(faulty: Settings) -> None:
+    """The library's own error holds it, and the key with it."""
+    key = b"0123456789abcdef" * 2
+    provider = providers.make(faulty)
+    error = refused(lambda: provider.wrap(b"context", key), key)
+    assert "ConnectionError" in str(error)
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
+    faulty: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Faulty, "drips", True)
+    began = time.monotonic()
+    with pytest.raises(KeyProviderError, match=r"Vault did not answer in 0\.8 s"):
+        providers.make(faulty).wrap(b"context", b"k" * 32)
+    assert time.monotonic() - began < 1.5

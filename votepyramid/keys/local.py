@@ -51,7 +51,8 @@ class LocalKeyFile:
         key = self._keys.get(key_id)
         if key is None:
             raise KeyProviderError(
-                f"{self._path.name} has no key-encryption key {key_id!r}"
+                f"{self._path.name} has no key-encryption key {key_id!r}: destroyed, "
+                "or in another file"
             )
         nonce, sealed = wrapped[1 + size :][:NONCE], wrapped[1 + size + NONCE :]
         try:

@@ -5,14 +5,16 @@ its additional data. AES-GCM because RFC 3394's key wrap has no additional data 
 bind a context with, and SoftHSM's RSA-OAEP knows no hash but SHA-1. The nonce is
 drawn here: 2^32 wraps under one key is the bound of NIST SP 800-38D, 8.3.
 
-Not safe to share between threads: `Bounded` with one lane sees to that. C_Finalize
-is never called: the binding holds the interpreter's lock in it, so that a token that
-hangs would hang the process.
+The binding starts a library without locks of its own, so one thread of the process at
+a time is in it. A call may wait for ever, there or for its turn: `Bounded` ends that
+for the caller. C_Finalize is never called: the binding holds the interpreter's lock
+in it, so that a token that hangs would hang the process.
 """
 
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +31,7 @@ from votepyramid.keys.provider import KeyProviderError, WrongContext
 
 NONCE = 12
 TAG = 16
+_IN_LIBRARY = threading.Lock()
 _BAD_PIN = (refusals.PinIncorrect, refusals.PinLocked, refusals.PinExpired)
 
 
@@ -60,22 +63,21 @@ class Pkcs11Keys:
 
     def unwrap(self, context: bytes, wrapped: bytes) -> bytes:
         name, body = self._names.split(wrapped)
-        if len(body) < NONCE + TAG:
-            raise WrongContext("wrapped for another context, or altered")
         nonce, sealed = body[:NONCE], body[NONCE:]
         return self._ask(name, lambda kek: _open(kek, nonce, context, sealed))
 
     def _ask(self, name: str, use: Callable[[Any], bytes]) -> bytes:
         """`use` on the key, once more on a new session when the old one is stale."""
-        try:
-            return use(self._kek(name))
-        except refusals.PKCS11Error:
-            self._close()
-        try:
-            return use(self._kek(name))
-        except refusals.PKCS11Error as error:
-            self._close()
-            raise self._explain(error, name) from None
+        with _IN_LIBRARY:
+            try:
+                return use(self._kek(name))
+            except refusals.PKCS11Error:
+                self._close()
+            try:
+                return use(self._kek(name))
+            except refusals.PKCS11Error as error:
+                self._close()
+                raise self._explain(error, name) from None
 
     def _kek(self, name: str) -> Any:
         if name not in self._keks:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,9 +29,11 @@ from urllib3.util.retry import Retry
 from votepyramid.keys import secret_file
 from votepyramid.keys.names import KekNames
 from votepyramid.keys.provider import KeyProviderError, WrongContext
+from votepyramid.protocol.encoding import NotCanonical, unb64
 from votepyramid.settings import SettingsError
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_SEALED = re.compile(r"vault:v[1-9][0-9]*:(\S+)")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _ATTEMPTS = 2
 _ALTERED = ("message authentication failed", "invalid ciphertext")
@@ -74,7 +77,7 @@ class VaultKeys:
 
     def unwrap(self, context: bytes, wrapped: bytes) -> bytes:
         name, body = self._names.split(wrapped)
-        sealed = body.decode("ascii", "replace")
+        sealed = _canonical(body)
         key = self._ask(
             "decrypt_data", "plaintext", name, _b64(context), ciphertext=sealed
         )
@@ -133,6 +136,16 @@ class VaultKeys:
         }
         refused = f"Vault cannot be asked: {type(error).__name__}"
         return KeyProviderError(sentences.get(type(error), refused))
+
+
+def _canonical(body: bytes) -> str:
+    """Transit's text, in its one spelling: it would take v0 for v1, and stray bits."""
+    found = _SEALED.fullmatch(body.decode("ascii", "replace"))
+    with suppress(NotCanonical):
+        if found is not None:
+            unb64(found[1])
+            return found[0]
+    raise WrongContext("wrapped for another context, or altered")
 
 
 def _b64(data: bytes) -> str:
