@@ -19,6 +19,10 @@ COMMANDS = {
     "db": ("votepyramid.stack.commands:db", "Migrate the database."),
     "serve": ("votepyramid.web.commands:serve", "Run a web process."),
     "worker": ("votepyramid.engine.commands:worker", "Run a worker process."),
+    "keys": (
+        "votepyramid.keys.commands:keys",
+        "Show and rotate the key-encryption keys.",
+    ),
     "election": (
         "votepyramid.elections.commands:election",
         "Make, open, close and show elections.",

@@ -16,6 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from votepyramid.keys import secret_file
+from votepyramid.keys.names import KekNames
 from votepyramid.keys.provider import KeyProviderError, WrongContext
 from votepyramid.protocol.encoding import b64u, unb64u
 
@@ -34,10 +35,29 @@ class LocalKeyFile:
         """Make a new key file; refuses to overwrite one."""
         key_id = secrets.token_hex(4)
         document = {"current": key_id, "keys": {key_id: b64u(secrets.token_bytes(32))}}
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "w") as file:
-            json.dump(document, file)
-            file.write("\n")
+        _write_new(Path(path), document)
+
+    @staticmethod
+    def rotate(path: str | Path) -> str:
+        """Add a key and make it the current one; its id. Raises KeyProviderError.
+
+        Whole or not at all, also when the power fails: the new file is on the disk
+        before it takes the old one's place.
+        """
+        place = Path(os.path.realpath(path))
+        _, keys = _load(place)
+        new_id = secrets.token_hex(4)
+        while new_id in keys:
+            new_id = secrets.token_hex(4)
+        keys[new_id] = secrets.token_bytes(32)
+        texts = {name: b64u(key) for name, key in keys.items()}
+        _replace(place, {"current": new_id, "keys": texts})
+        return new_id
+
+    @property
+    def names(self) -> KekNames:
+        """The ids of its keys."""
+        return KekNames(self._current, frozenset(self._keys) - {self._current})
 
     def wrap(self, context: bytes, key: bytes) -> bytes:
         nonce = secrets.token_bytes(NONCE)
@@ -59,6 +79,42 @@ class LocalKeyFile:
             return AESGCM(key).decrypt(nonce, sealed, context)
         except (InvalidTag, ValueError):
             raise WrongContext("wrapped for another context, or altered") from None
+
+
+def _write_new(
+    path: Path, document: object, owner: os.stat_result | None = None
+) -> None:
+    """Raises OSError, FileExistsError for one that is there."""
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(handle, "w") as file:
+        if owner is not None:
+            # Root may rotate; the service must still be able to read it.
+            os.fchown(handle, owner.st_uid, owner.st_gid)
+        json.dump(document, file)
+        file.write("\n")
+        file.flush()
+        os.fsync(handle)
+
+
+def _replace(place: Path, document: object) -> None:
+    # A fixed name, so that two at a time cannot lose each other's key.
+    fresh = place.with_name(f".{place.name}.new")
+    try:
+        _write_new(fresh, document, place.stat())
+    except FileExistsError:
+        raise KeyProviderError(
+            f"{fresh} is there: another rotation is under way, or one was cut off; "
+            "then remove it"
+        ) from None
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise KeyProviderError(f"cannot write {fresh}: {error.strerror}") from None
+    os.replace(fresh, place)
+    folder = os.open(place.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _load(path: Path) -> tuple[str, dict[str, bytes]]:

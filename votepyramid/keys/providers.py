@@ -29,6 +29,13 @@ def make(settings: Settings) -> KeyProvider:
         return _MAKERS[settings.kek_provider](settings)
 
 
+def names(settings: Settings) -> KekNames:
+    """The keys of that provider which this process may ask. Raises as `make`."""
+    if settings.kek_provider == "file":
+        return LocalKeyFile(settings.require("kek_file")).names
+    return KekNames.of(settings)
+
+
 def _pkcs11(settings: Settings) -> KeyProvider:
     from votepyramid.keys.pkcs11 import Pkcs11Keys
 
