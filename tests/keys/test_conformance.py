@@ -140,7 +140,7 @@ def test_a_destroyed_key_is_gone_and_said_to_be(place: Place) -> None:
 
 
 def test_a_kms_that_hangs_is_given_up_in_time(place: Place) -> None:
-    settings = place.settings(_fresh(place), kek_timeout=0.5)
+    settings = place.settings(_fresh(place), kek_timeout=1)
     key = secrets.token_bytes(32)
     wrapped = providers.make(settings).wrap(ELECTION, key)
     with place.hung(settings) as changed:
@@ -150,7 +150,7 @@ def test_a_kms_that_hangs_is_given_up_in_time(place: Place) -> None:
         ):
             began = time.monotonic()
             error = refused(lambda c=call: c(providers.make(changed)), key)
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 5
             assert not isinstance(error, WrongContext)
     assert providers.make(settings).unwrap(ELECTION, wrapped) == key
 

@@ -150,19 +150,19 @@ def test_a_stale_session_is_opened_anew(provider: KeyProvider) -> None:
 def test_it_works_again_once_the_token_answers(
     tokens: Tokens, settings: Settings, kek: str
 ) -> None:
-    provider = providers.make(replace(settings, kek_timeout=0.3))
+    provider = providers.make(replace(settings, kek_timeout=1))
     wrapped = provider.wrap(b"context", b"k" * 32)
     with tokens.hung():
         began = time.monotonic()
-        with pytest.raises(KeyProviderError, match=r"did not answer in 0\.3 s"):
+        with pytest.raises(KeyProviderError, match="did not answer in 1 s"):
             provider.unwrap(b"context", wrapped)
         first = time.monotonic() - began
-        with pytest.raises(KeyProviderError, match=r"did not answer in 0\.3 s"):
+        with pytest.raises(KeyProviderError, match="did not answer in 1 s"):
             provider.unwrap(b"context", wrapped)
         second = time.monotonic() - began - first
-    assert first < 1.5
+    assert first < 3
     # The lane is lost and known to be: who comes next need not wait to hear so.
-    assert second < 0.2
+    assert second < 0.7
     deadline = time.monotonic() + 10
     while True:
         try:

@@ -187,4 +187,4 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
     began = time.monotonic()
     with pytest.raises(KeyProviderError, match=r"Vault did not answer in 0\.8 s"):
         providers.make(faulty).wrap(b"context", b"k" * 32)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 2.5
