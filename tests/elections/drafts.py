@@ -8,6 +8,7 @@ from typing import Any
 from votepyramid.eligibility.policy import default_policy
 from votepyramid.protocol.encoding import b64u
 from votepyramid.protocol.identifiers import key_id
+from votepyramid.protocol.manifest import SIGNERS, signer_name
 from votepyramid.protocol.notes import SigningKey
 from votepyramid.protocol.suites import X25519
 
@@ -65,6 +66,10 @@ _MANIFEST: dict[str, Any] = {
         "rejected_ballots_per_token": 5,
     },
     "receipts": {"origin": ORIGIN, "key": BALLOT_BOX.verifier.text()},
+    "signers": {
+        name: SigningKey.generate(signer_name(ORIGIN, name)).verifier.text()
+        for name in SIGNERS
+    },
 }
 
 
@@ -74,7 +79,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
 
 
 def draft(**changes: Any) -> dict[str, Any]:
-    """The same before `prepare`: without the ballot box key."""
+    """The same before `prepare`: without the engine's keys."""
     made = manifest()
-    del made["receipts"]
+    del made["receipts"], made["signers"]
     return {**made, **changes}

@@ -68,6 +68,7 @@ def test_a_draft_is_prepared_again_with_the_same_keys(office: Office) -> None:
     first = office.prepare()
     second = office.prepare(title="Corrected")
     assert second["receipts"] == first["receipts"]
+    assert second["signers"] == first["signers"]
     assert office.kinds("spring") == ["election_prepared"]
     with pytest.raises(CeremonyError, match="another id"):
         office.prepare(receipts={"origin": "other.example"})
@@ -76,15 +77,16 @@ def test_a_draft_is_prepared_again_with_the_same_keys(office: Office) -> None:
 def test_two_preparing_at_once_get_the_same_keys(office: Office) -> None:
     made: list[Any] = []
     threads = [
-        threading.Thread(target=lambda: made.append(office.prepare()["receipts"]))
+        threading.Thread(target=lambda: made.append(office.prepare()["signers"]))
         for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(made) == 4 and all(receipts == made[0] for receipts in made)
-    assert office.all("SELECT count(*) FROM wrapped_keys")[0][0] == 2
+    assert len(made) == 4 and all(signers == made[0] for signers in made)
+    # Issuance, ballot box, and three signers.
+    assert office.all("SELECT count(*) FROM wrapped_keys")[0][0] == 5
 
 
 def test_a_draft_is_completed(office: Office) -> None:

@@ -238,7 +238,7 @@ def test_a_lone_surrogate_has_no_canonical_form() -> None:
 def test_a_draft_may_leave_out_what_prepare_fills_in() -> None:
     document = draft()
     assert check(document, draft=True) == []
-    assert [p.path for p in check(document)] == ["receipts"]
+    assert [p.path for p in check(document)] == ["receipts", "signers"]
     for name in ("suite", "public_key", "key_id", "eligibility", "rate"):
         document.pop(name)
     assert check(document, draft=True) == []

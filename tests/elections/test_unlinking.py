@@ -210,6 +210,9 @@ def test_the_issuance_key_is_gone_and_token_ids_are_random(office: Office) -> No
     assert {(row.purpose, row.gone) for row in wrapped} == {
         ("issuance", True),
         ("ballot-box", False),
+        ("receipt-log", False),
+        ("audit-log", False),
+        ("statements", False),
     }
 
 

@@ -29,7 +29,7 @@ from votepyramid.elections.service import ElectionView
 from votepyramid.eligibility import policy
 from votepyramid.eligibility.models import RosterVersion
 from votepyramid.keys.models import WrappedKey
-from votepyramid.keys.service import ElectionKeys
+from votepyramid.keys.service import BALLOT_BOX, ElectionKeys
 from votepyramid.protocol import manifest as protocol
 from votepyramid.protocol.identifiers import ISSUANCE_KEY_LENGTH, manifest_hash
 from votepyramid.protocol.notes import SigningKey, VerifierKey
@@ -89,16 +89,18 @@ def prepare(
                 f"election {election!r} exists: its manifest is signed and fixed; "
                 "take another id"
             )
-        public = _public_key(connection, election)
-        if public is None:
+        public = _public_keys(connection, election)
+        if not public:
             public = _make_keys(connection, keys, election, origin)
             audit.append(connection, election, [audit.Event("election_prepared")])
-    if VerifierKey.parse(public).name != origin:
+    box = public.pop(BALLOT_BOX)
+    if VerifierKey.parse(box).name != origin:
         raise CeremonyError(
             f"election {election!r} was prepared for origin "
-            f"{VerifierKey.parse(public).name!r}: keep it, or take another id"
+            f"{VerifierKey.parse(box).name!r}: keep it, or take another id"
         )
-    manifest["receipts"] = {"origin": origin, "key": public}
+    manifest["receipts"] = {"origin": origin, "key": box}
+    manifest["signers"] = {name: public[_purpose(name)] for name in protocol.SIGNERS}
     manifests.require(manifest)
     return manifest
 
@@ -117,10 +119,12 @@ def create(engine: Engine, signed: Any, authority: str) -> ElectionView:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(election))))
         if _exists(connection, election):
             raise CeremonyError(f"election {election!r} exists already")
-        if _public_key(connection, election) != manifest["receipts"]["key"]:
+        ours = {BALLOT_BOX: manifest["receipts"]["key"]}
+        ours |= {_purpose(n): text for n, text in manifest["signers"].items()}
+        if _public_keys(connection, election) != ours:
             raise CeremonyError(
-                "the manifest's receipts key is not one of this engine's: run "
-                "`election prepare` here, then sign what it wrote"
+                "the manifest's receipts and signers keys are not those of this "
+                "engine: run `election prepare` here, then sign what it wrote"
             )
         connection.execute(
             insert(Election).values(
@@ -237,14 +241,25 @@ def _move(connection: Connection, election: str, event: str, **values: Any) -> N
 
 def _make_keys(
     connection: Connection, keys: ElectionKeys, election: str, origin: str
-) -> str:
-    """Store fresh issuance and ballot box keys; the latter's verifier text."""
-    box = SigningKey.generate(origin)
+) -> dict[str, str]:
+    """Store a fresh issuance key and signing keys; verifier texts by purpose."""
     issuance = secrets.token_bytes(ISSUANCE_KEY_LENGTH)
     keys.store(connection, election, "issuance", uuid.uuid4(), issuance)
-    public = box.verifier.text()
-    keys.store(connection, election, "ballot-box", uuid.uuid4(), box.seed, public)
+    names = {BALLOT_BOX: origin}
+    names |= {_purpose(n): protocol.signer_name(origin, n) for n in protocol.SIGNERS}
+    public = {}
+    for purpose, name in names.items():
+        signer = SigningKey.generate(name)
+        public[purpose] = signer.verifier.text()
+        keys.store(
+            connection, election, purpose, uuid.uuid4(), signer.seed, public[purpose]
+        )
     return public
+
+
+def _purpose(signer: str) -> str:
+    """The purpose in `wrapped_keys` of a manifest's signer."""
+    return signer.replace("_", "-")
 
 
 def _exists(connection: Connection, election: str) -> bool:
@@ -252,12 +267,14 @@ def _exists(connection: Connection, election: str) -> bool:
     return connection.scalar(query) is not None
 
 
-def _public_key(connection: Connection, election: str) -> str | None:
-    return connection.scalar(
-        select(WrappedKey.public).where(
-            WrappedKey.election == election, WrappedKey.purpose == "ballot-box"
+def _public_keys(connection: Connection, election: str) -> dict[str, str]:
+    """Verifier texts by purpose."""
+    rows = connection.execute(
+        select(WrappedKey.purpose, WrappedKey.public).where(
+            WrappedKey.election == election, WrappedKey.public.is_not(None)
         )
     )
+    return {row.purpose: row.public for row in rows}
 
 
 def _issuance_key_state(connection: Connection, election: str) -> str:

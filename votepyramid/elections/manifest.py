@@ -30,7 +30,7 @@ from votepyramid.protocol.suites import SUITES
 
 # What `election prepare` fills in where a draft leaves it out.
 PREPARED = frozenset(
-    {"suite", "public_key", "key_id", "eligibility", "rate", "receipts"}
+    {"suite", "public_key", "key_id", "eligibility", "rate", "receipts", "signers"}
 )
 _SHOWN = 60
 
@@ -301,6 +301,20 @@ def _receipts(document: dict[str, Any]) -> Iterator[ManifestProblem]:
         yield ManifestProblem("receipts/key", error.problem)
 
 
+def _signers(document: dict[str, Any]) -> Iterator[ManifestProblem]:
+    receipts, signers = document.get("receipts"), document.get("signers")
+    if not isinstance(receipts, dict) or not isinstance(signers, dict):
+        return
+    for name in protocol.SIGNERS:
+        if not isinstance(signers.get(name), str):
+            continue
+        try:
+            protocol.signer(document, name)
+        except protocol.ManifestError as error:
+            said = error.problem.removeprefix(f"{error.path}: ")
+            yield ManifestProblem(error.path, said)
+
+
 def _protocol(document: dict[str, Any]) -> Iterator[ManifestProblem]:
     try:
         protocol.check_manifest(document)
@@ -318,6 +332,7 @@ _SENSES: tuple[Callable[[dict[str, Any]], Iterator[ManifestProblem]], ...] = (
     _key,
     _policy,
     _receipts,
+    _signers,
 )
 
 

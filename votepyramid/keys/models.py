@@ -29,7 +29,9 @@ class WrappedKey(Base):
     __tablename__ = "wrapped_keys"
     __table_args__ = (
         CheckConstraint(
-            "purpose IN ('issuance', 'ballot-box', 'data')", name="purpose"
+            "purpose IN ('issuance', 'data', 'ballot-box', 'receipt-log', 'audit-log', "
+            "'statements')",
+            name="purpose",
         ),
         Index(
             "uq_wrapped_keys_single",

@@ -1,10 +1,12 @@
 """An election's own keys, made and read through the key provider.
 
-Purposes: `issuance` (K_iss), `ballot-box` (an Ed25519 seed, its verifier text beside
-it), `data` (the parent of row keys). Each is 32 bytes, wrapped under a context of
-election, purpose and key id. An unwrapped key stays in the memory of a process
-that needs it for a bounded time, asked for or not; then it is forgotten, and its row
-and the provider are asked again. So a key that was destroyed is gone everywhere.
+Purposes: `issuance` (K_iss), `data` (the parent of row keys), and the Ed25519 seeds
+that sign: `ballot-box` receipts, `receipt-log` and `audit-log` checkpoints,
+`statements` statements, each with its verifier text beside it. Each is 32 bytes,
+wrapped under a context of election, purpose and key id. An unwrapped key stays in the
+memory of a process that needs it for a bounded time, asked for or not; then it is
+forgotten, and its row and the provider are asked again. So a key that was destroyed is
+gone everywhere.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from votepyramid.protocol.encoding import lp
 from votepyramid.protocol.notes import SigningKey, VerifierKey
 
 HOLD_S = 600.0
+BALLOT_BOX = "ballot-box"
+RECEIPT_LOG = "receipt-log"
 
 
 class KeyMissing(LookupError):
@@ -90,9 +94,13 @@ class ElectionKeys:
 
     def ballot_box(self, election: str) -> SigningKey:
         """The key that signs receipts."""
-        held = self._get(election, "ballot-box")
+        return self.signer(election, BALLOT_BOX)
+
+    def signer(self, election: str, purpose: str) -> SigningKey:
+        """One of the election's signing keys."""
+        held = self._get(election, purpose)
         if held.signer is None:
-            raise KeyMissing(f"election {election!r} has no ballot box key")
+            raise KeyMissing(f"election {election!r} has no signing {purpose} key")
         return held.signer
 
     def data_key(self, election: str, rows: int) -> DataKey:

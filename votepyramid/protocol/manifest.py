@@ -29,6 +29,8 @@ from votepyramid.protocol.suites import Suite, get_suite
 MAX_SIGNED_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_PLAINTEXT_LENGTH = 64 * 1024
 MAX_RANKS = 64
+# Who signs besides the ballot box, and what their key names end in.
+SIGNERS = {"receipt_log": "log", "audit_log": "audit", "statements": "statements"}
 
 Manifest = dict[str, Any]
 
@@ -173,6 +175,31 @@ def receipt_key(manifest: Manifest) -> tuple[str, notes.VerifierKey]:
     if not notes.is_name(origin):
         raise ManifestError("not a name without spaces", "receipts/origin")
     return origin, key
+
+
+def signer(manifest: Manifest, name: str) -> notes.VerifierKey:
+    """The key of SIGNERS that is called so. Raises ManifestError.
+
+    Its own name says what it signs: the checkpoints of a log carry it as their
+    origin (C2SP tlog-checkpoint).
+    """
+    origin, _ = receipt_key(manifest)
+    try:
+        key = notes.VerifierKey.parse(
+            _get(_get(manifest, "signers", dict, ""), name, str, "signers")
+        )
+    except notes.NoteError as error:
+        raise ManifestError(error.problem, f"signers/{name}") from None
+    if key.name != signer_name(origin, name):
+        raise ManifestError(
+            f"is not named {signer_name(origin, name)}", f"signers/{name}"
+        )
+    return key
+
+
+def signer_name(origin: str, name: str) -> str:
+    """The key name of one of SIGNERS, beside the receipts' origin."""
+    return f"{origin}/{SIGNERS[name]}"
 
 
 def check_manifest(manifest: Manifest) -> None:
