@@ -17,6 +17,7 @@ from votepyramid.db import Base, make_engine
 from votepyramid.elections import models as _elections  # noqa: F401
 from votepyramid.eligibility import models as _eligibility  # noqa: F401
 from votepyramid.keys import models as _keys  # noqa: F401
+from votepyramid.logs import models as _logs  # noqa: F401
 from votepyramid.settings import Settings
 from votepyramid.tokens import models as _tokens  # noqa: F401
 from votepyramid.votes import models as _votes  # noqa: F401

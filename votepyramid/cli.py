@@ -19,6 +19,7 @@ COMMANDS = {
     "db": ("votepyramid.stack.commands:db", "Migrate the database."),
     "serve": ("votepyramid.web.commands:serve", "Run a web process."),
     "worker": ("votepyramid.engine.commands:worker", "Run a worker process."),
+    "log": ("votepyramid.receipts.commands:log", "Run the sequencer, show the logs."),
     "keys": (
         "votepyramid.keys.commands:keys",
         "Show and rotate the key-encryption keys.",

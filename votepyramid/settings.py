@@ -39,6 +39,7 @@ class Settings:
     database_url: str = ""
     owner_database_url: str = ""
     app_role: str = "votepyramid_app"
+    sequencer_role: str = "votepyramid_sequencer"
     database_pool: int = 16
 
     temporal_address: str = "127.0.0.1:7233"
@@ -77,6 +78,12 @@ class Settings:
     answer_timeout: float = 3.0
     data_key_rows: int = 100_000
 
+    # The logs: a batch is due at so many waiting entries or so many seconds, and the
+    # newest checkpoints are kept in this folder, outside the database.
+    log_leaves: int = 256
+    log_seconds: float = 60.0
+    checkpoint_folder: str = ""
+
     threads: int = 160
     drain_timeout: float = 20.0
     metrics_dir: str = ""
@@ -99,6 +106,8 @@ class Settings:
             )
         if self.groups_in_flight < 1 or self.threads < 1:
             raise SettingsError("groups_in_flight and threads must be at least 1")
+        if self.log_leaves < 1:
+            raise SettingsError("log_leaves must be at least 1")
         if self.groups_stuck < 1:
             raise SettingsError(
                 "groups_stuck must be at least 1: with 0 every request is refused, "

@@ -36,12 +36,12 @@ def votepyramid(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_signal_stops_every_child(folder: Path, number: signal.Signals) -> None:
     with stack(folder / "var", "--no-demo") as made:
         pids = made.pids()
-        assert set(pids) == {"postgres", "temporal", "worker", "web"}
+        assert set(pids) == {"postgres", "temporal", "worker", "web", "sequencer"}
         assert made.stop(number) == 0
         assert all(map(gone, pids.values()))
     # In order: who calls is stopped before who is called.
     stopped = [line.split()[2] for line in made.output.splitlines() if "Stopp" in line]
-    assert stopped == ["web", "worker", "temporal", "postgres"]
+    assert stopped == ["sequencer", "web", "worker", "temporal", "postgres"]
 
 
 @needs("linux")
@@ -92,7 +92,7 @@ def test_the_second_start_goes_on_with_the_same_state(folder: Path) -> None:
 
 def test_a_crashed_process_is_started_again_and_said_so(folder: Path) -> None:
     with stack(folder / "var", "--no-demo") as made:
-        for name in ("worker", "web", "temporal", "postgres"):
+        for name in ("sequencer", "worker", "web", "temporal", "postgres"):
             before = made.pids()[name]
             os.kill(before, signal.SIGKILL)
             made.wait_for(f"{name} ended by itself; starting it again", 10)

@@ -23,6 +23,7 @@ class Database:
     name: str
     owner_url: str
     app_url: str
+    sequencer_url: str
 
 
 def make_template(server: EmbeddedPostgres) -> None:
@@ -40,7 +41,10 @@ def fresh(server: EmbeddedPostgres, template: str = TEMPLATE) -> Iterator[Databa
         roles.create_database(db, name, template)
     try:
         yield Database(
-            name, server.url(roles.OWNER, name), server.url(roles.APPLICATION, name)
+            name,
+            server.url(roles.OWNER, name),
+            server.url(roles.APPLICATION, name),
+            server.url(roles.SEQUENCER, name),
         )
     finally:
         with _superuser(server) as db:

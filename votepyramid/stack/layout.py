@@ -31,6 +31,7 @@ class Layout:
         self.secrets = self.var / "secrets"
         self.temporal = self.var / "temporal"
         self.demo = self.var / "demo"
+        self.checkpoints = self.var / "checkpoints"
         self.environment = self.run / "environment"
         self.metrics = self.run / "metrics"
 

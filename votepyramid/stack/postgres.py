@@ -126,6 +126,11 @@ class EmbeddedPostgres:
         """For the application."""
         return self.url(roles.APPLICATION)
 
+    @property
+    def sequencer_url(self) -> str:
+        """For the sequencer."""
+        return self.url(roles.SEQUENCER)
+
     def stop_orphan(self) -> None:
         """Stop a server that still runs on our cluster, after a killed supervisor.
 
@@ -167,20 +172,26 @@ class EmbeddedPostgres:
 
     def _load_passwords(self) -> dict[str, str]:
         if self._secrets_file.exists():
-            loaded: dict[str, str] = json.loads(self._secrets_file.read_text())
-            return loaded
+            known: dict[str, str] = json.loads(self._secrets_file.read_text())
+            return known if set(roles.ALL) <= set(known) else self._save(known)
         if (self.cluster / "PG_VERSION").exists():
             raise StackError(
                 f"{self._secrets_file} is gone and {self.cluster} cannot be opened "
                 "without it: put it back, or throw the data away (`make reset`)."
             )
-        made = {user: secrets.token_hex(24) for user in roles.ALL}
+        return self._save({})
+
+    def _save(self, known: dict[str, str]) -> dict[str, str]:
+        """Make the passwords that are missing and keep all of them."""
+        made = {user: secrets.token_hex(24) for user in roles.ALL} | known
         self._secrets_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        half = self._secrets_file.with_suffix(".new")
+        half.unlink(missing_ok=True)
         with os.fdopen(
-            os.open(self._secrets_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600),
-            "w",
+            os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
         ) as file:
             json.dump(made, file)
+        half.replace(self._secrets_file)
         return made
 
     def _initdb(self, programs: PostgresBinaries) -> None:

@@ -1,4 +1,4 @@
-"""The two database roles, and the database they share."""
+"""The three database roles, and the database they share."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from psycopg import sql
 SUPERUSER = "postgres"
 OWNER = "votepyramid_owner"
 APPLICATION = "votepyramid_app"
-ALL = (SUPERUSER, OWNER, APPLICATION)
+SEQUENCER = "votepyramid_sequencer"
+ALL = (SUPERUSER, OWNER, APPLICATION, SEQUENCER)
 DATABASE = "votepyramid"
 
 
 def prepare(db: psycopg.Connection[Any], passwords: Mapping[str, str]) -> None:
-    """Make the owner, the application role and the database; safe to repeat."""
-    for role in (OWNER, APPLICATION):
+    """Make the other roles and the database; safe to repeat."""
+    for role in (OWNER, APPLICATION, SEQUENCER):
         known = db.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
         if known.fetchone() is None:
             db.execute(
@@ -28,12 +29,14 @@ def prepare(db: psycopg.Connection[Any], passwords: Mapping[str, str]) -> None:
     known = db.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
     if known.fetchone() is None:
         create_database(db, DATABASE)
+    else:
+        _let_connect(db, DATABASE)
 
 
 def create_database(
     db: psycopg.Connection[Any], name: str, template: str = "template0"
 ) -> None:
-    """Make database `name`, owned by the owner; the application may connect."""
+    """Make database `name`, owned by the owner; the others may connect."""
     named = sql.Identifier(name)
     db.execute(
         sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
@@ -41,8 +44,13 @@ def create_database(
         )
     )
     db.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(named))
-    db.execute(
-        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
-            named, sql.Identifier(APPLICATION)
+    _let_connect(db, name)
+
+
+def _let_connect(db: psycopg.Connection[Any], name: str) -> None:
+    for role in (APPLICATION, SEQUENCER):
+        db.execute(
+            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+                sql.Identifier(name), sql.Identifier(role)
+            )
         )
-    )

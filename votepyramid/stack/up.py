@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,7 @@ class Stack:
             "metrics_dir": str(layout.metrics),
         }
         self._owner_url = ""
+        self._sequencer_url = ""
         self._web_port = 0
         # None where Temporal is not ours: its console is wherever it is.
         self._console_url: str | None = None
@@ -93,6 +95,7 @@ class Stack:
         self._temporal(cli)
         self._worker()
         self._web()
+        self._sequencer()
         ballot = self._demo() if self._options.demo else None
         self._write_environment(ballot)
         self._banner(ballot)
@@ -101,6 +104,10 @@ class Stack:
     def url(self) -> str:
         """Where the web process listens."""
         return f"http://{ports.LOOPBACK}:{self._web_port}"
+
+    @property
+    def _election_url(self) -> str:
+        return f"{self.url}/api/elections/{demo.ELECTION}/"
 
     def _stop_orphans(self) -> None:
         for name in self._layout.stop_orphans():
@@ -117,6 +124,9 @@ class Stack:
                     "(see README.md), or neither to use the embedded server."
                 )
             self._settings["database_url"], self._owner_url = given, owner
+            self._sequencer_url = os.environ.get(
+                "VOTEPYRAMID_SEQUENCER_DATABASE_URL", ""
+            )
         else:
             self._embedded_database()
         with self._progress.step("Migrations") as step:
@@ -142,6 +152,7 @@ class Stack:
             )
         self._settings["database_url"] = server.app_url
         self._owner_url = server.owner_url
+        self._sequencer_url = server.sequencer_url
 
     def _temporal_cli(self) -> Path | None:
         if os.environ.get("VOTEPYRAMID_TEMPORAL_ADDRESS"):
@@ -196,11 +207,35 @@ class Stack:
                 )
             step.detail = f"on {self.url}"
 
-    def _program(self, name: str, arguments: list[str], **how: object) -> Program:
+    def _sequencer(self) -> None:
+        if not self._sequencer_url:
+            self._progress.problem(
+                "No sequencer: set VOTEPYRAMID_SEQUENCER_DATABASE_URL too, and votes "
+                "come into the public log."
+            )
+            return
+        settings = {
+            "database_url": self._sequencer_url,
+            "checkpoint_folder": str(self._layout.checkpoints),
+            # To be looked at; an election waits longer, for voters' sake.
+            "log_seconds": "2",
+        }
+        sequencer = self._program(
+            "sequencer", ["log", "sequence"], settings, ready=lambda: True
+        )
+        self._supervisor.start("sequencer", sequencer)
+
+    def _program(
+        self,
+        name: str,
+        arguments: list[str],
+        settings: Mapping[str, str] | None = None,
+        **how: object,
+    ) -> Program:
         return Program(
             name,
             arguments,
-            env=self._environment(self._settings),
+            env=self._environment({**self._settings, **(settings or {})}),
             log=self._layout.logs / f"{name}.log",
             record=self._layout.record(name),
             cwd=ROOT,
@@ -263,7 +298,8 @@ class Stack:
             rows["Receipt"] = ballot.receipt_hash
         if self._options.watch:
             rows |= {
-                "Voting API": f"{self.url}/api/elections/{demo.ELECTION}/",
+                "Voting API": self._election_url,
+                "Receipt log": f"{self._election_url}log/checkpoint",
                 "Health": f"{self.url}/health/ready",
                 "Temporal console": self._console_url,
             }
