@@ -43,6 +43,7 @@ class Code(enum.StrEnum):
     BALLOT_COPIED = "ballot_copied"
     # The receipt.
     RECEIPT_UNKNOWN = "receipt_unknown"
+    NOT_IN_LOG = "not_in_log"
     # The engine.
     OVERLOADED = "overloaded"
     UNAVAILABLE = "unavailable"
@@ -136,6 +137,11 @@ PROBLEMS: dict[Code, Problem] = {
         404,
         "No vote with this receipt hash",
         "Send the same ballot again: it is recorded at most once.",
+    ),
+    Code.NOT_IN_LOG: Problem(
+        404,
+        "Not in the public log yet",
+        "Ask again later; the receipt promises that it will be there at the end.",
     ),
     Code.OVERLOADED: Problem(
         503,

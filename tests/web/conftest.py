@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -35,6 +36,7 @@ class Site:
     later: MadeElection
     over: MadeElection
     widowed: Widowed
+    checkpoints: Path
 
     @property
     def url(self) -> str:
@@ -68,7 +70,8 @@ def site(
         later = engine.make_election(id="later", opens_in=3600)
         over = engine.make_election(id="over", voters=2, grace=0)
         over.close()
-        yield Site(engine, election, later, over, widowed)
+        checkpoints = tmp_path_factory.mktemp("checkpoints")
+        yield Site(engine, election, later, over, widowed, checkpoints)
 
 
 @pytest.fixture

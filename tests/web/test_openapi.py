@@ -22,6 +22,7 @@ from tests.support.voting import OTHER_SELECTIONS, Ballot, Door
 from tests.web import document
 from tests.web.conftest import Site
 from tests.web.document import Given, Ledger
+from tests.web.logs import read_the_log
 from votepyramid.app import configure
 from votepyramid.elections import manifest
 from votepyramid.errors import PROBLEMS, Code
@@ -79,6 +80,7 @@ def test_everything_documented_is_given(site: Site, odd: Odd) -> None:
     _refuse_ballots(ledger, site)
     _refuse_tokens(ledger, site)
     _wait_for_receipts(ledger, site, odd)
+    read_the_log(ledger, site, odd.blind.url)
     _operate(ledger, site, odd)
     assert ledger.given - document.documented() == set()
     assert document.documented() - ledger.given == set()
@@ -239,7 +241,6 @@ def _wait_for_receipts(ledger: Ledger, site: Site, odd: Odd) -> None:
     ballot = door.ballot("v8")
     answer = ledger.check("castVote", waiting.cast(ballot))
     assert answer.status_code == 202
-    assert answer.headers["Location"] == answer.json()["status_url"]
     assert check(door.receipt(ballot.receipt_hash)).status_code == 202
     recorded = door.cast(ballot)
     accepted = check(_get(site.url, answer.json()["status_url"]))
@@ -282,6 +283,8 @@ def test_every_route_is_documented_and_the_other_way_round(tmp_path: Path) -> No
         route["introspectable"]["name"]: route["introspectable"]["pattern"]
         for route in introspector.get_category("routes")
     }
+    # OpenAPI has no word for a parameter with slashes in it.
+    patterns = {name: path.replace(":.*}", "}") for name, path in patterns.items()}
     served = {
         (declared["request_methods"].lower(), patterns[declared["route_name"]])
         for view in introspector.get_category("views")

@@ -40,6 +40,9 @@ GRANTED = {
     },
     "audit_events": {"INSERT"},
     "wrapped_keys": {"SELECT", "INSERT"},
+    "log_heads": {"SELECT"},
+    "log_entries": {"SELECT"},
+    "log_tiles": {"SELECT"},
 }
 _WHOLE = """
 SELECT table_name, privilege_type FROM information_schema.table_privileges

@@ -10,6 +10,9 @@ from votepyramid.protocol.encoding import jcs
 
 # A 202 asks again soon at first; the client backs off by itself.
 ASK_AGAIN_S = "2"
+# How long caches keep a checkpoint, and what can never change.
+CHECKPOINT_S = 2
+TILE_S = 365 * 24 * 3600
 
 
 class _Here(Response):
@@ -46,6 +49,16 @@ def pending(request: Any, receipt_hash: str) -> Response:
     response = _json(jcs(body), 202)
     response.headers["Location"] = address
     response.headers["Retry-After"] = ASK_AGAIN_S
+    return response
+
+
+def published(body: bytes, content_type: str, *, seconds: int) -> Response:
+    """A part of a public log, for any cache. What lasts a year never changes."""
+    response = _Here(body, content_type=content_type)
+    if content_type == "text/plain":
+        response.charset = "utf-8"
+    lasting = ", immutable" if seconds == TILE_S else ""
+    response.headers["Cache-Control"] = f"public, max-age={seconds}{lasting}"
     return response
 
 

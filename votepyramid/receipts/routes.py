@@ -9,4 +9,9 @@ def includeme(config: Configurator) -> None:
     config.add_route(
         "receipts.show", "/api/elections/{election}/receipt/{receipt_hash}/"
     )
+    config.add_route(
+        "receipts.proof", "/api/elections/{election}/receipt/{receipt_hash}/proof"
+    )
+    config.add_route("log.checkpoint", "/api/elections/{election}/log/checkpoint")
+    config.add_route("log.tile", "/api/elections/{election}/log/tile/{path:.*}")
     config.scan("votepyramid.receipts.views")

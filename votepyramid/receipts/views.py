@@ -1,4 +1,4 @@
-"""GET receipt/{receipt_hash}/: what became of a vote."""
+"""GET receipt/{receipt_hash}/: what became of a vote. Its proof; the log's tiles."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from pyramid.view import view_config
 
 from votepyramid.errors import Code, Refused
 from votepyramid.protocol.encoding import NotCanonical, canonical_hex32
-from votepyramid.receipts import service
-from votepyramid.receipts.presenting import pending, recorded, rejected
+from votepyramid.receipts import log, service
+from votepyramid.receipts.presenting import (
+    CHECKPOINT_S,
+    TILE_S,
+    pending,
+    published,
+    recorded,
+    rejected,
+)
 from votepyramid.web.policy import ANYONE
 
 
 @view_config(route_name="receipts.show", request_method="GET", permission=ANYONE)
 def show(request: Any) -> Response:
     """200 recorded or rejected, 202 pending, 404 unknown."""
-    receipt_hash = request.matchdict["receipt_hash"]
-    try:
-        canonical_hex32(receipt_hash)
-    except NotCanonical as error:
-        errors = [{"field": "receipt_hash", "problem": error.problem}]
-        raise Refused(Code.MALFORMED, extras={"errors": errors}) from None
+    receipt_hash = _receipt_hash(request)
     election = request.matchdict["election"]
     found = service.find(request.services.engine, election, receipt_hash)
     if found.receipt is not None:
@@ -30,3 +32,41 @@ def show(request: Any) -> Response:
     if found.code is not None:
         return rejected(receipt_hash, found.code)
     return pending(request, receipt_hash)
+
+
+@view_config(route_name="receipts.proof", request_method="GET", permission=ANYONE)
+def proof(request: Any) -> Response:
+    """200 the receipt's `.tlog-proof`, 404 while it is not in a checkpoint."""
+    receipt_hash = _receipt_hash(request)
+    made = log.proof(
+        request.services.engine, request.matchdict["election"], receipt_hash
+    )
+    return published(made, "text/plain", seconds=CHECKPOINT_S)
+
+
+@view_config(route_name="log.checkpoint", request_method="GET", permission=ANYONE)
+def checkpoint(request: Any) -> Response:
+    """The newest signed checkpoint (C2SP tlog-checkpoint)."""
+    note = log.checkpoint(request.services.engine, request.matchdict["election"])
+    return published(note.encode(), "text/plain", seconds=CHECKPOINT_S)
+
+
+@view_config(route_name="log.tile", request_method="GET", permission=ANYONE)
+def tile(request: Any) -> Response:
+    """A hash tile or entry bundle (C2SP tlog-tiles): the same bytes for ever."""
+    content = log.tile(
+        request.services.engine,
+        request.matchdict["election"],
+        request.matchdict["path"],
+    )
+    return published(content, "application/octet-stream", seconds=TILE_S)
+
+
+def _receipt_hash(request: Any) -> str:
+    receipt_hash: str = request.matchdict["receipt_hash"]
+    try:
+        canonical_hex32(receipt_hash)
+    except NotCanonical as error:
+        errors = [{"field": "receipt_hash", "problem": error.problem}]
+        raise Refused(Code.MALFORMED, extras={"errors": errors}) from None
+    return receipt_hash
