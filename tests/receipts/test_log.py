@@ -137,6 +137,32 @@ def test_a_sequencer_that_runs_makes_votes_public_by_itself(
         one.stop()
 
 
+def test_an_election_older_than_the_log_is_passed_over(
+    office: Office, reader: Reader, engine: Engine, tmp_path: Path
+) -> None:
+    old = Reader(engine.doors(engine.make_election(id="before-the-log", voters=1))[0])
+    with psycopg.connect(_superuser(office)) as db:
+        db.execute(
+            "DELETE FROM wrapped_keys "
+            "WHERE election = 'before-the-log' AND purpose = 'receipt-log'"
+        )
+    cast(old, 0)
+    sequencer = _start(
+        {**office.env, "VOTEPYRAMID_LOG_SECONDS": "0.1"}, tmp_path / "one.log"
+    )
+    try:
+        sequencer.wait_for_log("no_log_key")
+        cast(reader, 0)
+        assert eventually(lambda: reader.get("log/checkpoint").status_code == 200)
+        # Said once, not at every turn.
+        assert sequencer.log_text().count("no_log_key") == 1
+        assert_problem(old.get("log/checkpoint"), 404, "not_found")
+    finally:
+        sequencer.stop()
+        with psycopg.connect(_superuser(office)) as db:
+            db.execute("DELETE FROM log_queue WHERE election = 'before-the-log'")
+
+
 def _start(env: dict[str, str], log: Path) -> Running:
     running = Running(
         log.stem, ["log", "sequence"], env=env, log=log, ready=lambda: True

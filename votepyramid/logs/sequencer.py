@@ -88,6 +88,7 @@ class Sequencer:
         settings: Settings,
     ) -> None:
         self._sources = sources
+        self._keyless: set[Log] = set()
         self._engine = engine
         self._keys = keys
         self._keeping = keeping
@@ -162,9 +163,10 @@ class Sequencer:
             metrics.WAITING.labels(election, kind).set(n)
             metrics.LAG.labels(election, kind).set(float(age))
         return [
-            Log(election, kind)
+            each
             for election, kind, n, age in rows
-            if flush or n >= self._leaves or age >= self._seconds
+            if (each := Log(election, kind)) not in self._keyless
+            and (flush or n >= self._leaves or age >= self._seconds)
         ]
 
     def _try_sequence(self, each: Log) -> int:
@@ -173,6 +175,7 @@ class Sequencer:
         except KeyMissing:
             # Made by code that had no logs, and signed so: nothing promises one.
             log.warning("no_log_key", election=each.election, kind=each.kind)
+            self._keyless.add(each)
             return 0
 
     def _sequence(self, each: Log) -> int:
