@@ -40,7 +40,7 @@ def _openbao() -> bool:
 
 
 def go_program() -> str | None:
-    """Go 1.21 or newer, where it is installed: it fetches the version a module asks for."""
+    """Go 1.21 or newer: from there on it fetches the version that a module asks for."""
     go = shutil.which("go") or shutil.which("go", path=gobuild.USUAL_GO)
     if go is None:
         return None
