@@ -241,6 +241,7 @@ def _wait_for_receipts(ledger: Ledger, site: Site, odd: Odd) -> None:
     ballot = door.ballot("v8")
     answer = ledger.check("castVote", waiting.cast(ballot))
     assert answer.status_code == 202
+    assert answer.headers["Location"] == answer.json()["status_url"]
     assert check(door.receipt(ballot.receipt_hash)).status_code == 202
     recorded = door.cast(ballot)
     accepted = check(_get(site.url, answer.json()["status_url"]))
