@@ -24,6 +24,9 @@ from votepyramid.stack.ports import LOOPBACK
 
 T = TypeVar("T")
 
+# What the one read at the door looks at: held, it holds up whoever casts or asks.
+BALLOTS_LOCKED = "LOCK TABLE vote_submissions IN ACCESS EXCLUSIVE MODE"
+
 
 @contextmanager
 def holding(url: str, statement: str, *values: Any) -> Iterator[Callable[[], None]]:

@@ -11,11 +11,8 @@ from itertools import islice
 import httpx2
 
 from tests.support.engines import Engine
-from tests.support.faults import holding, wait_until_blocked
+from tests.support.faults import BALLOTS_LOCKED, holding, wait_until_blocked
 from tests.support.voting import Ballot, Door, assert_problem
-
-# What the one read looks at, and nothing else that these tests do meanwhile.
-LOCK = "LOCK TABLE vote_submissions IN ACCESS EXCLUSIVE MODE"
 
 
 def again(door: Door, ballot: Ballot) -> httpx2.Response:
@@ -33,7 +30,7 @@ def crowd_at_the_door(
 ) -> tuple[httpx2.Response, list[httpx2.Response]]:
     """Cast `first`, whose read is held for so long, and meanwhile all the others."""
     with ThreadPoolExecutor(1 + len(others)) as threads:
-        with holding(door.election.database.owner_url, LOCK):
+        with holding(door.election.database.owner_url, BALLOTS_LOCKED):
             held = threads.submit(cast, door, first)
             wait_until_blocked(door.election, program="votepyramid-web")
             waiting = [threads.submit(cast, to, ballot) for to, ballot in others]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.faults import holding
+from tests.support.faults import BALLOTS_LOCKED, holding
 from tests.support.processes import start_web
 from tests.support.voting import PROBLEM, Door, at_once
 from tests.web.conftest import Site
@@ -155,9 +155,8 @@ def test_an_answer_does_not_wait_for_the_next_request(site: Site) -> None:
     """Two requests in one piece, and the second is held up."""
     body = json.dumps(site.door.ballot("v290").body()).encode()
     cast = JSON + b"Content-Length: %d\r\n\r\n" % len(body) + body
-    lock = "LOCK TABLE vote_submissions IN ACCESS EXCLUSIVE MODE"
     with socket.create_connection((LOOPBACK, site.engine.web.port), 10) as wire:
-        with holding(site.election.database.owner_url, lock):
+        with holding(site.election.database.owner_url, BALLOTS_LOCKED):
             wire.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" + cast)
             first = wire.recv(65536)
             assert first.startswith(b"HTTP/1.1 200") and first.count(b"HTTP/1.1") == 1

@@ -119,9 +119,9 @@ def create(engine: Engine, signed: Any, authority: str) -> ElectionView:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(election))))
         if _exists(connection, election):
             raise CeremonyError(f"election {election!r} exists already")
-        ours = {BALLOT_BOX: manifest["receipts"]["key"]}
-        ours |= {_purpose(n): text for n, text in manifest["signers"].items()}
-        if _public_keys(connection, election) != ours:
+        named = {BALLOT_BOX: manifest["receipts"]["key"]}
+        named |= {_purpose(n): text for n, text in manifest["signers"].items()}
+        if _public_keys(connection, election) != named:
             raise CeremonyError(
                 "the manifest's receipts and signers keys are not those of this "
                 "engine: run `election prepare` here, then sign what it wrote"

@@ -311,16 +311,18 @@ def _signers(document: dict[str, Any]) -> Iterator[ManifestProblem]:
         try:
             protocol.signer(document, name)
         except protocol.ManifestError as error:
-            said = error.problem.removeprefix(f"{error.path}: ")
-            yield ManifestProblem(error.path, said)
+            yield _said(error)
 
 
 def _protocol(document: dict[str, Any]) -> Iterator[ManifestProblem]:
     try:
         protocol.check_manifest(document)
     except protocol.ManifestError as error:
-        said = error.problem.removeprefix(f"{error.path}: ")
-        yield ManifestProblem(error.path, said)
+        yield _said(error)
+
+
+def _said(error: protocol.ManifestError) -> ManifestProblem:
+    return ManifestProblem(error.path, error.problem.removeprefix(f"{error.path}: "))
 
 
 _SENSES: tuple[Callable[[dict[str, Any]], Iterator[ManifestProblem]], ...] = (

@@ -229,7 +229,7 @@ class Sequencer:
 def _take(connection: Connection, each: Log) -> list[_Waiting]:
     rows = connection.execute(
         select(LogQueue.id, LogQueue.subject)
-        .where(LogQueue.election == each.election, LogQueue.kind == each.kind)
+        .where(*store.of(LogQueue, each))
         .order_by(LogQueue.sort)
         .limit(BATCH)
     )

@@ -12,8 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.sql.elements import ColumnElement
 
-from votepyramid.logs.models import LogEntry, LogHead, LogTile
+from votepyramid.logs.models import LogEntry, LogHead, LogQueue, LogTile
 from votepyramid.protocol import merkle
 from votepyramid.protocol.leaf import leaf_hash
 from votepyramid.protocol.tiles import Edge, Fetch, Tile, TileError, read_root
@@ -110,8 +111,7 @@ def publish(connection: Connection, log: Log, size: int, checkpoint: str) -> Non
     connection.execute(
         update(LogHead)
         .where(
-            LogHead.election == log.election,
-            LogHead.kind == log.kind,
+            *of(LogHead, log),
             LogHead.size >= size,
             LogHead.checkpoint_size <= size,
         )
@@ -133,8 +133,7 @@ def fetching(connection: Connection, log: Log) -> Fetch:
     def fetch(wanted: Sequence[Tile]) -> list[bytes]:
         rows = connection.execute(
             select(LogTile.level, LogTile.index, LogTile.hashes).where(
-                LogTile.election == log.election,
-                LogTile.kind == log.kind,
+                *of(LogTile, log),
                 tuple_(LogTile.level, LogTile.index).in_(
                     [(tile.level, tile.index) for tile in wanted]
                 ),
@@ -150,8 +149,7 @@ def entry_index(connection: Connection, log: Log, leaf: bytes) -> int | None:
     """Where the entry with this leaf hash stands, if it does."""
     return connection.scalar(
         select(LogEntry.index).where(
-            LogEntry.election == log.election,
-            LogEntry.kind == log.kind,
+            *of(LogEntry, log),
             LogEntry.leaf_hash == leaf,
         )
     )
@@ -162,8 +160,7 @@ def entries(connection: Connection, log: Log, begin: int, end: int) -> list[byte
     rows = connection.execute(
         select(LogEntry.entry)
         .where(
-            LogEntry.election == log.election,
-            LogEntry.kind == log.kind,
+            *of(LogEntry, log),
             LogEntry.index >= begin,
             LogEntry.index < end,
         )
@@ -182,8 +179,7 @@ def _move(connection: Connection, log: Log, old: Head, new: Head) -> None:
     moved = connection.execute(
         update(LogHead)
         .where(
-            LogHead.election == log.election,
-            LogHead.kind == log.kind,
+            *of(LogHead, log),
             LogHead.size == old.size,
             LogHead.root == old.root,
         )
@@ -191,6 +187,13 @@ def _move(connection: Connection, log: Log, old: Head, new: Head) -> None:
     )
     if moved.rowcount != 1:
         raise LogDamaged(f"somebody else appended to {log}")
+
+
+def of(
+    table: type[LogEntry | LogHead | LogQueue | LogTile], log: Log
+) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """That a row of one of the logs' tables is this log's."""
+    return table.election == log.election, table.kind == log.kind
 
 
 def _names(log: Log) -> dict[str, Any]:

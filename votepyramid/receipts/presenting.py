@@ -54,9 +54,8 @@ def pending(request: Any, receipt_hash: str) -> Response:
 
 def published(body: bytes, content_type: str, *, seconds: int) -> Response:
     """A part of a public log, for any cache. What lasts a year never changes."""
-    response = _Here(body, content_type=content_type)
-    if content_type == "text/plain":
-        response.charset = "utf-8"
+    response = _Here(body)
+    response.headers["Content-Type"] = content_type
     lasting = ", immutable" if seconds == TILE_S else ""
     response.headers["Cache-Control"] = f"public, max-age={seconds}{lasting}"
     return response

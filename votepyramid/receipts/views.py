@@ -9,6 +9,7 @@ from pyramid.view import view_config
 
 from votepyramid.errors import Code, Refused
 from votepyramid.protocol.encoding import NotCanonical, canonical_hex32
+from votepyramid.protocol.tlogproof import CONTENT_TYPE as NOTE
 from votepyramid.receipts import log, service
 from votepyramid.receipts.presenting import (
     CHECKPOINT_S,
@@ -41,14 +42,14 @@ def proof(request: Any) -> Response:
     made = log.proof(
         request.services.engine, request.matchdict["election"], receipt_hash
     )
-    return published(made, "text/plain", seconds=CHECKPOINT_S)
+    return published(made, NOTE, seconds=CHECKPOINT_S)
 
 
 @view_config(route_name="log.checkpoint", request_method="GET", permission=ANYONE)
 def checkpoint(request: Any) -> Response:
     """The newest signed checkpoint (C2SP tlog-checkpoint)."""
     note = log.checkpoint(request.services.engine, request.matchdict["election"])
-    return published(note.encode(), "text/plain", seconds=CHECKPOINT_S)
+    return published(note.encode(), NOTE, seconds=CHECKPOINT_S)
 
 
 @view_config(route_name="log.tile", request_method="GET", permission=ANYONE)
