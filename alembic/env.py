@@ -13,13 +13,16 @@ from sqlalchemy import text
 
 # Imported for their tables.
 from votepyramid.audit import models as _audit  # noqa: F401
+from votepyramid.custody import models as _custody  # noqa: F401
 from votepyramid.db import Base, make_engine
 from votepyramid.elections import models as _elections  # noqa: F401
 from votepyramid.eligibility import models as _eligibility  # noqa: F401
 from votepyramid.keys import models as _keys  # noqa: F401
 from votepyramid.logs import models as _logs  # noqa: F401
+from votepyramid.people import models as _people  # noqa: F401
 from votepyramid.settings import Settings
 from votepyramid.tokens import models as _tokens  # noqa: F401
+from votepyramid.vitals import models as _vitals  # noqa: F401
 from votepyramid.votes import models as _votes  # noqa: F401
 
 MIGRATION_LOCK = 0x766F7465  # "vote"

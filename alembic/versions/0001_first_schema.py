@@ -16,6 +16,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from votepyramid.settings import Settings
+from votepyramid.stack.migrations import role_name
 
 revision = "0001"
 down_revision = None
@@ -339,16 +340,7 @@ def upgrade() -> None:
 
 
 def _grant(role: str) -> None:
-    connection = op.get_bind()
-    known = connection.execute(
-        sa.text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}
-    )
-    if known.first() is None:
-        raise RuntimeError(
-            f"role {role!r} does not exist: create it (CREATE ROLE {role} LOGIN "
-            "PASSWORD ...) or name yours in VOTEPYRAMID_APP_ROLE"
-        )
-    name = connection.dialect.identifier_preparer.quote(role)
+    name = role_name(op.get_bind(), role, "VOTEPYRAMID_APP_ROLE")
     for statement in GRANTS:
         op.execute(statement.format(role=name))
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from votepyramid.settings import Settings
+from votepyramid.stack.migrations import role_name
 
 revision = "0003"
 down_revision = "0002"
@@ -154,22 +155,13 @@ def _purposes(allowed: str) -> None:
 
 def _grant(settings: Settings) -> None:
     connection = op.get_bind()
-    roles = {
-        "sequencer": settings.sequencer_role,
-        "application": settings.app_role,
-    }
-    known = connection.execute(
-        sa.text("SELECT 1 FROM pg_roles WHERE rolname = :role"),
-        {"role": settings.sequencer_role},
-    )
-    if known.first() is None:
-        raise RuntimeError(
-            f"role {settings.sequencer_role!r} does not exist: create it (CREATE ROLE "
-            f"{settings.sequencer_role} LOGIN PASSWORD ...) or name yours in "
-            "VOTEPYRAMID_SEQUENCER_ROLE"
-        )
     quote = connection.dialect.identifier_preparer.quote
-    names = {name: quote(role) for name, role in roles.items()}
+    names = {
+        "sequencer": role_name(
+            connection, settings.sequencer_role, "VOTEPYRAMID_SEQUENCER_ROLE"
+        ),
+        "application": quote(settings.app_role),
+    }
     for statement in GRANTS:
         op.execute(statement.format(**names))
 
