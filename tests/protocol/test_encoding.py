@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -150,6 +151,16 @@ def test_canonical_json_round_trip(value: Any) -> None:
     assert encoding.jcs(read) == data
     spaced = json.dumps(value, indent=1).encode()
     assert encoding.jcs(strict_json(spaced, len(spaced))) == data
+
+
+@relaxed
+@given(VALUES)
+@example({"\uff5e": 1, "\U0001f600": 2})
+@example(['\x7f\u2028\u2029\x00\x1f\\"/', True, None, -1, 2**53 - 1])
+@example({"a": [1.0, -0.0, 1e21], "A": 5e-324})
+def test_canonical_json_is_that_of_the_library(value: Any) -> None:
+    """What is plain is written by another encoder, for its speed."""
+    assert encoding.jcs(value) == rfc8785.dumps(value)
 
 
 @thorough

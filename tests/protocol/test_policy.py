@@ -12,11 +12,17 @@ from votepyramid.protocol import checkpoint, cosignature, notes, policy
 from votepyramid.protocol.checkpoint import Checkpoint, CheckpointError
 from votepyramid.protocol.cosignature import CosignatureError, WitnessKey
 from votepyramid.protocol.encoding import ProtocolError
-from votepyramid.protocol.notes import NoteError
+from votepyramid.protocol.notes import NoteError, SigningKey
 from votepyramid.protocol.policy import Group, Policy, PolicyError
 
-LOG = notes.generate(ORIGIN)
-SIGNERS = [notes.generate(f"witness.example/{n}") for n in range(6)]
+
+def _key(name: str) -> SigningKey:
+    """The same in every test process: keys stand in the names of tests."""
+    return SigningKey(name, hashlib.sha256(name.encode()).digest())
+
+
+LOG = _key(ORIGIN)
+SIGNERS = [_key(f"witness.example/{n}") for n in range(6)]
 KEYS = [WitnessKey.of(signer.verifier) for signer in SIGNERS]
 V = [key.text() for key in KEYS]
 HEAD = Checkpoint(ORIGIN, 5, bytes(range(32)))

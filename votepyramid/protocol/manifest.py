@@ -11,6 +11,7 @@ and the file that travels is JSON {"manifest": {...}, "note": "..."}.
 from __future__ import annotations
 
 import hmac
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from votepyramid.protocol import notes
@@ -52,6 +53,15 @@ class ElectionKey(NamedTuple):
     suite: Suite
     public: bytes
     kid: bytes
+
+
+def parse_time(text: object) -> datetime | None:
+    """An aware UTC time from its one spelling, `2026-11-23T08:00:00Z`, or None."""
+    try:
+        time = datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return time if time.strftime("%Y-%m-%dT%H:%M:%SZ").zfill(20) == text else None
 
 
 def manifest_text(manifest: Manifest) -> str:

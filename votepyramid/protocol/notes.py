@@ -65,6 +65,10 @@ class VerifierKey:
         encoded = self.name.encode() + b"\n" + _ED25519 + self.public
         return hashlib.sha256(encoded).digest()[:4]
 
+    @cached_property
+    def _key(self) -> Ed25519PublicKey:
+        return Ed25519PublicKey.from_public_bytes(self.public)
+
     @classmethod
     def parse(cls, text: str) -> VerifierKey:
         """Read a verifier key text. Raises NoteError."""
@@ -81,8 +85,7 @@ class VerifierKey:
     def verify(self, message: bytes, signature: bytes) -> bool:
         """Whether this key made this signature."""
         try:
-            key = Ed25519PublicKey.from_public_bytes(self.public)
-            key.verify(signature, message)
+            self._key.verify(signature, message)
         except (InvalidSignature, ValueError):
             return False
         return True

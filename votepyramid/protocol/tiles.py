@@ -226,6 +226,12 @@ class Edge:
         """The log's root as it stands."""
         return self._range.root()
 
+    def root_with(self, leaf_hashes: Iterable[bytes]) -> bytes:
+        """The root that the log would have with these leaf hashes added."""
+        grown = CompactRange(self.size, self._range.hashes)
+        grown.extend(leaf_hashes)
+        return grown.root()
+
     def append(self, leaf_hashes: Iterable[bytes]) -> list[tuple[Tile, bytes]]:
         """Add leaf hashes; the tiles of this growth and their contents.
 
