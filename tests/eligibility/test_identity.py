@@ -22,8 +22,9 @@ from tests.eligibility.tokens import (
     segment,
 )
 from votepyramid.eligibility.dev_issuer import DevIssuer
-from votepyramid.eligibility.identity import DEV_ISSUER, MAX_TOKEN_LENGTH, JwtVerifier
+from votepyramid.eligibility.identity import DEV_ISSUER, JwtVerifier
 from votepyramid.errors import Code, Refused
+from votepyramid.jose.signed import MAX_TOKEN_LENGTH
 from votepyramid.protocol.encoding import b64u
 from votepyramid.settings import Settings, SettingsError
 from votepyramid.stack import credentials

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.elections.ceremonies import ROSTER, Office, refs, roster_file
+from votepyramid.audit.operators import login_name
 from votepyramid.eligibility.roster import import_roster
 from votepyramid.eligibility.roster_files import RosterInvalid
 from votepyramid.errors import Code, Refused
@@ -39,6 +40,12 @@ def test_versions_keep_the_voters_refs(office: Office) -> None:
         (2, "N 2", {"suspended": True, "age": 31, "party": "blue"}),
     ]
     assert office.all("SELECT roster_version FROM elections")[0][0] == 2
+    # Whoever any version named stays eligible.
+    events = office.all(
+        "SELECT (detail ->> 'eligible')::int FROM audit_events "
+        "WHERE kind = 'roster_imported' ORDER BY id"
+    )
+    assert [row[0] for row in events] == [4, 5]
 
 
 def test_the_event_names_the_file_and_no_voter(office: Office) -> None:
@@ -50,7 +57,9 @@ def test_the_event_names_the_file_and_no_voter(office: Office) -> None:
     assert detail[0][0] == {
         "version": 1,
         "voters": 4,
+        "eligible": 4,
         "file_sha256": done.file_sha256.hex(),
+        "by": login_name(),
     }
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, insert, text, update
 
 from votepyramid.audit import service as audit
 from votepyramid.elections.ceremony import CeremonyError, changing
+from votepyramid.elections.counting import eligible
 from votepyramid.elections.models import Election
 from votepyramid.elections.service import ElectionView
 from votepyramid.eligibility.models import RosterVersion
@@ -131,6 +132,7 @@ def _make_current(
     detail = {
         "version": version,
         "voters": reader.voters,
+        "eligible": eligible(connection, election),
         "file_sha256": reader.sha256.hex(),
     }
     event = audit.Event("roster_imported", detail=detail)

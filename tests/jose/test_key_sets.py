@@ -24,10 +24,11 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from tests.eligibility.tokens import AUDIENCE, ISSUER, Provider, claims, rsa_members
-from votepyramid.eligibility import key_sets
 from votepyramid.eligibility.identity import JwtVerifier
-from votepyramid.eligibility.key_sets import KeySetError, KeySource, parse
 from votepyramid.errors import Code, Refused
+from votepyramid.jose import sources
+from votepyramid.jose.key_sets import KeySetError, KeySource, parse
+from votepyramid.jose.sources import SourceError
 from votepyramid.protocol.encoding import b64u
 from votepyramid.settings import Settings, SettingsError
 
@@ -121,7 +122,7 @@ def test_a_new_key_is_found_but_not_at_a_strangers_pace(
 ) -> None:
     path, clock, source = rotating
     path.write_bytes(_set(provider.ed_jwk(), provider.rsa_jwk()))
-    clock.now += key_sets.MIN_PAUSE - 1
+    clock.now += sources.MIN_PAUSE - 1
     assert source.key("rsa") is None
     clock.now += 1
     assert source.key("rsa") is not None
@@ -132,7 +133,7 @@ def test_a_withdrawn_key_is_trusted_no_longer_than_said(
 ) -> None:
     path, clock, source = rotating
     path.write_bytes(_set(provider.rsa_jwk()))
-    clock.now += key_sets.MAX_AGE - 1
+    clock.now += sources.MAX_AGE - 1
     assert source.key("ed") is not None
     clock.now += 1
     assert source.key("ed") is None
@@ -143,16 +144,16 @@ def test_known_keys_serve_while_the_set_is_away_then_no_more(
 ) -> None:
     path, clock, source = rotating
     path.write_text("broken")
-    clock.now += key_sets.MAX_AGE + 1
+    clock.now += sources.MAX_AGE + 1
     assert source.key("ed") is not None
-    clock.now += key_sets.MAX_STALE
-    with pytest.raises(KeySetError, match="could not be had"):
+    clock.now += sources.MAX_STALE
+    with pytest.raises(SourceError, match="could not be had"):
         source.key("ed")
 
 
 def test_only_files_and_https() -> None:
     for address in ("http://id.example/jwks", "file:///etc/passwd", "ftp://x/y"):
-        with pytest.raises(KeySetError, match="https"):
+        with pytest.raises(SourceError, match="https"):
             KeySource(address)
         settings = Settings(jwt_jwks=address, jwt_issuer="i", jwt_audience="a")
         with pytest.raises(SettingsError, match="jwt_jwks"):
@@ -186,6 +187,7 @@ class Https:
 
     def __init__(self, folder: Path, answers: dict[str, tuple[int, bytes]]) -> None:
         certificate, key = _certificate(folder)
+        self.answers = answers
         handler = type("Handler", (_Handler,), {"answers": answers, "asked": []})
         self.asked: list[str] = handler.asked
         self._server = _Server(("127.0.0.1", 0), handler)
