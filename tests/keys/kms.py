@@ -20,15 +20,18 @@ from unittest import mock
 import boto3
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.authorization import enable_iam_authentication
 from moto.kms.models import kms_backends
 
 from tests.keys import softhsm
-from tests.keys.openbao import Bao
+from tests.keys.openbao import ROOT_TOKEN, Bao
 from tests.keys.softhsm import Tokens
+from votepyramid.keys import local, pkcs11, providers
 from votepyramid.protocol.encoding import b64u
 from votepyramid.settings import Settings
 
 REGION = "eu-central-1"
+PENDING = "PendingDeletion"
 
 
 class Place(Protocol):
@@ -42,6 +45,18 @@ class Place(Protocol):
     def destroy_key(self, name: str) -> None: ...
 
     def settings(self, current: str, *older: str, **more: Any) -> Settings: ...
+
+    def operators(self, settings: Settings) -> Settings:
+        """The settings of somebody who may destroy keys."""
+        ...
+
+    def days_pass(self) -> None:
+        """What waits for them happens."""
+        ...
+
+    def barred(self, settings: Settings) -> AbstractContextManager[Settings]:
+        """The settings of somebody who may use keys and make none."""
+        ...
 
     def hung(self, settings: Settings) -> AbstractContextManager[Settings]:
         """The settings changed to those of a KMS that never answers."""
@@ -77,6 +92,18 @@ class KeyFile:
         path.chmod(0o600)
         return Settings(kek_file=str(path), **more)
 
+    def operators(self, settings: Settings) -> Settings:
+        return settings
+
+    def days_pass(self) -> None:
+        pass
+
+    @contextmanager
+    def barred(self, settings: Settings) -> Iterator[Settings]:
+        """As for anybody but root in a folder of root's."""
+        with mock.patch.object(local.os, "open", side_effect=PermissionError):
+            yield settings
+
     @contextmanager
     def hung(self, settings: Settings) -> Iterator[Settings]:
         pipe = self._path.with_name("pipe")
@@ -109,6 +136,23 @@ class Token:
             **more,
         )
 
+    def operators(self, settings: Settings) -> Settings:
+        return settings
+
+    def days_pass(self) -> None:
+        pass
+
+    @contextmanager
+    def barred(self, settings: Settings) -> Iterator[Settings]:
+        """SoftHSM lets its user do everything, in a session that may write."""
+        opened = pkcs11.Pkcs11Keys._open_session
+
+        def reading(keys: pkcs11.Pkcs11Keys, rw: bool = False) -> Any:
+            return opened(keys)
+
+        with mock.patch.object(pkcs11.Pkcs11Keys, "_open_session", reading):
+            yield settings
+
     @contextmanager
     def hung(self, settings: Settings) -> Iterator[Settings]:
         with self._tokens.hung():
@@ -122,9 +166,20 @@ class Transit:
 
     def __init__(self, bao: Bao) -> None:
         self._bao = bao
+        self._root = bao.keep_token("root", ROOT_TOKEN)
         self.make_key = bao.make_key
         self.destroy_key = bao.destroy_key
         self.settings = bao.settings
+
+    def operators(self, settings: Settings) -> Settings:
+        return replace(settings, vault_token_file=str(self._root))
+
+    def days_pass(self) -> None:
+        pass
+
+    @contextmanager
+    def barred(self, settings: Settings) -> Iterator[Settings]:
+        yield settings
 
     @contextmanager
     def hung(self, settings: Settings) -> Iterator[Settings]:
@@ -177,6 +232,36 @@ class Moto:
             **more,
         )
 
+    def operators(self, settings: Settings) -> Settings:
+        return settings
+
+    def days_pass(self) -> None:
+        """Moto's keys that wait for deletion still work, and wait for ever."""
+        keys = kms_backends[DEFAULT_ACCOUNT_ID][REGION].keys
+        for name in [n for n, key in keys.items() if key.key_state == PENDING]:
+            del keys[name]
+
+    @contextmanager
+    def barred(self, settings: Settings) -> Iterator[Settings]:
+        iam = boto3.client("iam", region_name=REGION)
+        name = f"service-{secrets.token_hex(4)}"
+        iam.create_user(UserName=name)
+        may = ["kms:Encrypt", "kms:Decrypt", "kms:DescribeKey"]
+        policy = {"Effect": "Allow", "Action": may, "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [policy]})
+        iam.put_user_policy(
+            UserName=name, PolicyName="uses-keys", PolicyDocument=document
+        )
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        own = {
+            "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+        }
+        with mock.patch.dict(os.environ, own), enable_iam_authentication():
+            boto3.DEFAULT_SESSION = None
+            yield settings
+        boto3.DEFAULT_SESSION = None
+
     @contextmanager
     def hung(self, settings: Settings) -> Iterator[Settings]:
         with (
@@ -184,3 +269,22 @@ class Moto:
             mock.patch.dict(os.environ, {"AWS_ENDPOINT_URL_KMS": url}),
         ):
             yield settings
+
+
+def fresh(place: Place) -> str:
+    """A key under a name that no other test has."""
+    name = a_name()
+    place.make_key(name)
+    return name
+
+
+def a_name() -> str:
+    return f"kek-{secrets.token_hex(4)}"
+
+
+def with_made(settings: Settings, made: str) -> Settings:
+    """With a key that was made as the current one, as the command says to set them."""
+    if settings.kek_provider == "file":
+        return settings
+    names = providers.names(settings).after(made)
+    return replace(settings, kek_current=names.current, kek_older=names.older)

@@ -37,9 +37,10 @@ def program() -> str | None:
 class Bao:
     """A running server; `folder` keeps its tokens' files."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, pid: int) -> None:
         self._folder = folder
         self.url = url
+        self.pid = pid
         self.root = hvac.Client(url, token=ROOT_TOKEN, timeout=5)
         self.transit = self.root.secrets.transit
         self.root.sys.enable_secrets_engine("transit")
@@ -58,7 +59,7 @@ class Bao:
             server = subprocess.Popen(started, stdout=log, stderr=log, cwd=folder)
         try:
             _await(f"http://{address}", server)
-            yield cls(folder, f"http://{address}")
+            yield cls(folder, f"http://{address}", server.pid)
         finally:
             server.terminate()
             server.wait(20)

@@ -8,11 +8,17 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError, ReadTimeoutError
 
-from tests.keys.kms import Moto
+from tests.keys.kms import PENDING, Moto
 from votepyramid.keys import providers
-from votepyramid.keys.provider import KeyProviderError, WrongContext
+from votepyramid.keys.provider import (
+    KekTaken,
+    KeyProviderError,
+    Unanswered,
+    WrongContext,
+)
 from votepyramid.keys.service import context
 from votepyramid.protocol.encoding import b64u
 from votepyramid.settings import Settings, SettingsError
@@ -113,3 +119,120 @@ def test_without_credentials_it_says_so(
     boto3.DEFAULT_SESSION = None
     with pytest.raises(KeyProviderError, match="NoCredentialsError"):
         providers.make(moto.settings("kek")).wrap(BOUND, b"k" * 32)
+
+
+def test_a_key_that_no_setting_names_any_more_is_destroyed(moto: Moto) -> None:
+    """Retired before, when KMS was away; then taken out of kek_older."""
+    old = moto.make_key("old", region="eu-west-1")
+    moto.make_key("new")
+    said = providers.make(moto.settings("new")).destroy(old)
+    assert "destroyed by KMS" in said
+    left = boto3.client("kms", region_name="eu-west-1").describe_key(KeyId=old)
+    assert left["KeyMetadata"]["KeyState"] == PENDING
+
+
+def test_what_is_made_has_an_alias_and_a_tag(moto: Moto) -> None:
+    moto.make_key("old", region="eu-west-1")
+    arn = providers.make(moto.settings("old")).make("kek-2027", lambda: None)
+    # Where the current key is.
+    assert ":eu-west-1:" in arn
+    client = boto3.client("kms", region_name="eu-west-1")
+    made = client.describe_key(KeyId="alias/kek-2027")["KeyMetadata"]
+    assert (made["Arn"], made["KeySpec"]) == (arn, "SYMMETRIC_DEFAULT")
+    assert (made["KeyUsage"], made["Origin"]) == ("ENCRYPT_DECRYPT", "AWS_KMS")
+    tags = client.list_resource_tags(KeyId=arn)["Tags"]
+    assert tags == [{"TagKey": "votepyramid", "TagValue": "kek-2027"}]
+
+
+class Cut(Exception):
+    """The process is killed."""
+
+
+def cut_off(
+    monkeypatch: pytest.MonkeyPatch, call: str, error: Exception, *, done: bool
+) -> None:
+    """The first such call fails, when KMS has done it or before."""
+    asked, left = "botocore.client.BaseClient._make_api_call", [error]
+    ask = BaseClient._make_api_call
+
+    def asking(client: Any, name: str, sent: dict[str, Any]) -> Any:
+        fails = name == call and left
+        answer = None if fails and not done else ask(client, name, sent)
+        if fails:
+            raise left.pop()
+        return answer
+
+    monkeypatch.setattr(asked, asking)
+
+
+SILENCE = ReadTimeoutError(endpoint_url="kms")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "done"),
+    [
+        ("CreateKey", SILENCE, True),
+        ("CreateAlias", SILENCE, False),
+        ("CreateAlias", Cut(), False),
+    ],
+)
+def test_what_was_made_and_cut_off_is_found_and_no_other_made(
+    moto: Moto, monkeypatch: pytest.MonkeyPatch, call: str, error: Exception, done: bool
+) -> None:
+    moto.make_key("old")
+    store = providers.make(moto.settings("old"))
+    cut_off(monkeypatch, call, error, done=done)
+    with pytest.raises(Cut if isinstance(error, Cut) else Unanswered):
+        store.make("kek-2027", lambda: None)
+    assert len(moto.client.list_keys()["Keys"]) == 2
+    arn = store.make("kek-2027", lambda: None)
+    assert len(moto.client.list_keys()["Keys"]) == 2
+    made = moto.client.describe_key(KeyId="alias/kek-2027")["KeyMetadata"]
+    assert (made["Arn"], made["KeyState"]) == (arn, "Enabled")
+
+
+def test_an_alias_that_was_made_unseen_keeps_its_key(
+    moto: Moto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moto.make_key("old")
+    store = providers.make(moto.settings("old"))
+    cut_off(monkeypatch, "CreateAlias", SILENCE, done=True)
+    with pytest.raises(Unanswered):
+        store.make("kek-2027", lambda: None)
+    made = moto.client.describe_key(KeyId="alias/kek-2027")["KeyMetadata"]
+    assert made["KeyState"] == "Enabled"
+    with pytest.raises(KekTaken, match=made["Arn"]):
+        store.make("kek-2027", lambda: None)
+
+
+def test_of_several_keys_for_one_name_none_is_taken(moto: Moto) -> None:
+    moto.make_key("old")
+    for _ in range(2):
+        moto.client.create_key(
+            KeySpec="SYMMETRIC_DEFAULT",
+            KeyUsage="ENCRYPT_DECRYPT",
+            Description="votepyramid kek-2027",
+            Tags=[{"TagKey": "votepyramid", "TagValue": "kek-2027"}],
+        )
+    store = providers.make(moto.settings("old"))
+    with pytest.raises(KekTaken, match="several keys are tagged votepyramid=kek-2027"):
+        store.make("kek-2027", lambda: None)
+
+
+def test_a_key_that_gets_no_alias_is_given_up(moto: Moto) -> None:
+    """Somebody was quicker. What nobody finds by name would stay, and cost."""
+    theirs = moto.make_key("theirs")
+
+    def meanwhile() -> None:
+        moto.client.create_alias(AliasName="alias/kek-2027", TargetKeyId=theirs)
+
+    store = providers.make(moto.settings("theirs"))
+    with pytest.raises(KekTaken, match="is given up") as caught:
+        store.make("kek-2027", meanwhile)
+    states = {
+        key["KeyArn"]: moto.client.describe_key(KeyId=key["KeyArn"])["KeyMetadata"]
+        for key in moto.client.list_keys()["Keys"]
+    }
+    assert len(states) == 2 and states.pop(theirs)["KeyState"] == "Enabled"
+    ((arn, left),) = states.items()
+    assert left["KeyState"] == PENDING and arn in str(caught.value)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from tests.keys.kms import KeyFile, Moto, Place, Token, Transit
+from tests.keys.kms import Place, a_name, fresh, with_made
 from tests.keys.refusals import refused
-from tests.support.needs import needs
-from votepyramid.keys import providers
-from votepyramid.keys.provider import KeyProvider, WrongContext
+from votepyramid.keys import bounded, providers
+from votepyramid.keys.provider import (
+    KekGone,
+    KekTaken,
+    KeyProvider,
+    NotAllowed,
+    WrongContext,
+)
 from votepyramid.keys.service import context
 
 ELECTION = context("city-2026", "issuance", uuid.UUID(int=1))
@@ -27,38 +30,11 @@ OTHERS = {
     "longer": ELECTION + b"\0",
     "no context of ours": b"x",
 }
-PLACES = [
-    pytest.param("file"),
-    pytest.param("pkcs11", marks=needs("softhsm2")),
-    pytest.param("aws"),
-    pytest.param("vault", marks=needs("openbao")),
-]
-
-
-@pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """A KMS without the keys of other tests: see `_fresh`."""
-    if request.param == "aws":
-        with Moto.running() as moto:
-            yield moto
-    elif request.param == "file":
-        yield KeyFile(tmp_path)
-    elif request.param == "pkcs11":
-        yield Token(request.getfixturevalue("tokens"))
-    else:
-        yield Transit(request.getfixturevalue("bao"))
-
-
-def _fresh(place: Place) -> str:
-    """A key under a name that no other test has."""
-    name = f"kek-{secrets.token_hex(4)}"
-    place.make_key(name)
-    return name
 
 
 @pytest.mark.parametrize("size", [1, 32, 33, 64])
 def test_a_key_comes_back(place: Place, size: int) -> None:
-    settings = place.settings(_fresh(place))
+    settings = place.settings(fresh(place))
     key = secrets.token_bytes(size)
     wrapped = providers.make(settings).wrap(ELECTION, key)
     assert size == 1 or key not in wrapped
@@ -67,13 +43,13 @@ def test_a_key_comes_back(place: Place, size: int) -> None:
 
 
 def test_no_two_wraps_are_alike(place: Place) -> None:
-    provider = providers.make(place.settings(_fresh(place)))
+    provider = providers.make(place.settings(fresh(place)))
     wrapped = {provider.wrap(ELECTION, b"k" * 32) for _ in range(10)}
     assert len(wrapped) == 10
 
 
-def test_another_context_isrefused(place: Place) -> None:
-    provider = providers.make(place.settings(_fresh(place)))
+def test_another_context_is_refused(place: Place) -> None:
+    provider = providers.make(place.settings(fresh(place)))
     key = secrets.token_bytes(32)
     for bound in (ELECTION, b"x" * 40):
         wrapped = provider.wrap(bound, key)
@@ -84,9 +60,9 @@ def test_another_context_isrefused(place: Place) -> None:
 
 
 @pytest.mark.parametrize("size", [32, 33])
-def test_altered_bytes_arerefused(place: Place, size: int) -> None:
+def test_altered_bytes_are_refused(place: Place, size: int) -> None:
     """Each byte in three ways: any bit, the case of a letter, out of ASCII."""
-    provider = providers.make(place.settings(_fresh(place)))
+    provider = providers.make(place.settings(fresh(place)))
     key = secrets.token_bytes(size)
     wrapped = provider.wrap(ELECTION, key)
     for place_of in range(len(wrapped)):
@@ -105,7 +81,7 @@ def test_altered_bytes_arerefused(place: Place, size: int) -> None:
 
 
 def test_rotation(place: Place) -> None:
-    old, new = _fresh(place), _fresh(place)
+    old, new = fresh(place), fresh(place)
     before = providers.make(place.settings(old)).wrap(ELECTION, b"k" * 32)
     rotated = providers.make(place.settings(new, old))
     assert rotated.unwrap(ELECTION, before) == b"k" * 32
@@ -120,7 +96,7 @@ def test_rotation(place: Place) -> None:
 
 
 def test_a_destroyed_key_is_gone_and_said_to_be(place: Place) -> None:
-    old, new = _fresh(place), _fresh(place)
+    old, new = fresh(place), fresh(place)
     key = secrets.token_bytes(32)
     living = providers.make(place.settings(old))
     wrapped = living.wrap(ELECTION, key)
@@ -133,20 +109,119 @@ def test_a_destroyed_key_is_gone_and_said_to_be(place: Place) -> None:
     for provider in asked:
         error = refused(lambda p=provider: p.unwrap(ELECTION, wrapped), key)
         # Another context would be a fault of the row; this is one of the KMS.
-        assert not isinstance(error, WrongContext)
+        assert isinstance(error, KekGone)
         assert "destroyed" in str(error)
     # The other key goes on.
     assert asked[0].unwrap(ELECTION, asked[0].wrap(ELECTION, key)) == key
 
 
-def test_a_kms_that_hangs_is_given_up_in_time(place: Place) -> None:
-    settings = place.settings(_fresh(place), kek_timeout=1)
+def test_our_command_destroys_a_key(place: Place) -> None:
+    """For operators, who may: the service's own credentials should not."""
+    old, new = fresh(place), fresh(place)
+    key = secrets.token_bytes(32)
+    wrapped = providers.make(place.settings(old)).wrap(ELECTION, key)
+    settings = place.operators(place.settings(new, old))
+    name = next(iter(providers.names(settings).older))
+    store = providers.make(settings)
+    assert store.unwrap(ELECTION, wrapped) == key
+    assert store.destroy(name)
+    place.days_pass()
+    for provider in (store, providers.make(settings)):
+        error = refused(lambda p=provider: p.unwrap(ELECTION, wrapped), key)
+        assert isinstance(error, KekGone)
+        assert "destroyed" in str(error)
+        # The other key goes on.
+        assert provider.unwrap(ELECTION, provider.wrap(ELECTION, key)) == key
+    error = refused(lambda: store.destroy(name))
+    assert isinstance(error, KekGone)
+
+
+def test_our_command_makes_a_key(place: Place) -> None:
+    service = place.settings(fresh(place))
+    settings = place.operators(service)
+    old = providers.names(settings).current
+    key = secrets.token_bytes(32)
+    store = providers.make(settings)
+    before = store.wrap(ELECTION, key)
+    announced: list[int] = []
+    made = store.make(a_name(), lambda: announced.append(1))
+    assert announced == [1] and made != old
+    # A process that has the new settings, and the service's credentials.
+    changed = with_made(service, made)
+    assert providers.names(changed).current == made
+    assert providers.names(changed).older == {old}
+    provider = providers.make(changed)
+    after = provider.wrap(ELECTION, key)
+    assert after[1 : 1 + after[0]] == made.encode()
+    assert provider.unwrap(ELECTION, after) == key
+    assert provider.unwrap(ELECTION, before) == key
+    # Made to be destroyed as well.
+    assert providers.make(with_made(settings, made)).destroy(old)
+
+
+def test_a_name_that_is_taken_is_left_alone(place: Place) -> None:
+    settings = place.operators(place.settings(fresh(place)))
+    announced: list[int] = []
+    name, key = a_name(), secrets.token_bytes(32)
+    made = providers.make(settings).make(name, lambda: None)
+    wrapped = providers.make(with_made(settings, made)).wrap(ELECTION, key)
+    for store in (providers.make(settings), providers.make(with_made(settings, made))):
+        error = refused(lambda s=store: s.make(name, lambda: announced.append(1)))
+        assert isinstance(error, KekTaken)
+        assert "already" in str(error) and "take another name" in str(error)
+    assert announced == []
+    assert providers.make(with_made(settings, made)).unwrap(ELECTION, wrapped) == key
+
+
+def test_what_cannot_be_announced_is_not_made(place: Place) -> None:
+    settings = place.operators(place.settings(fresh(place)))
+    store, name = providers.make(settings), a_name()
+    before = providers.names(settings)
+
+    def away() -> None:
+        raise LookupError("the database is away")
+
+    with pytest.raises(LookupError):
+        store.make(name, away)
+    assert providers.names(settings) == before
+    # It is free still.
+    assert store.make(name, lambda: None)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../sys", "-x", "k" * 65, "alias/aws/x"])
+def test_what_is_no_name_is_refused(place: Place, name: str) -> None:
+    store = providers.make(place.operators(place.settings(fresh(place))))
+    error = refused(lambda: store.make(name, lambda: None))
+    assert "is no name for a key" in str(error)
+
+
+def test_who_may_not_make_keys_is_told(place: Place) -> None:
+    settings = place.settings(fresh(place))
+    name, key = a_name(), secrets.token_bytes(32)
+    with place.barred(settings) as theirs:
+        store = providers.make(theirs)
+        error = refused(lambda: store.make(name, lambda: None))
+        assert isinstance(error, NotAllowed), error
+        assert store.unwrap(ELECTION, store.wrap(ELECTION, key)) == key
+    # Nor was it made in part.
+    operators = place.operators(settings)
+    made = providers.make(operators).make(name, lambda: None)
+    provider = providers.make(with_made(operators, made))
+    assert provider.unwrap(ELECTION, provider.wrap(ELECTION, key)) == key
+
+
+def test_a_kms_that_hangs_is_given_up_in_time(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded, "MAKING_SECONDS", 1)
+    settings = place.settings(fresh(place), kek_timeout=1)
     key = secrets.token_bytes(32)
     wrapped = providers.make(settings).wrap(ELECTION, key)
     with place.hung(settings) as changed:
         for call in (
             lambda p: p.wrap(ELECTION, key),
             lambda p: p.unwrap(ELECTION, wrapped),
+            lambda p: p.make("kek-of-nobody", lambda: None),
         ):
             began = time.monotonic()
             error = refused(lambda c=call: c(providers.make(changed)), key)
@@ -156,7 +231,7 @@ def test_a_kms_that_hangs_is_given_up_in_time(place: Place) -> None:
 
 
 def test_threads_share_a_provider(place: Place) -> None:
-    provider = providers.make(place.settings(_fresh(place)))
+    provider = providers.make(place.settings(fresh(place)))
 
     def round_trip(number: int) -> bool:
         bound, key = b"context %d" % number, secrets.token_bytes(32)

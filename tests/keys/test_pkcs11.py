@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pkcs11 import Attribute
 
 from tests.keys import softhsm
 from tests.keys.softhsm import Tokens
 from tests.support.needs import needs
 from votepyramid.keys import pkcs11, providers
-from votepyramid.keys.provider import KeyProvider, KeyProviderError, WrongContext
+from votepyramid.keys.provider import (
+    KekStore,
+    KekTaken,
+    KeyProvider,
+    KeyProviderError,
+    WrongContext,
+)
 from votepyramid.settings import Settings, SettingsError
 
 pytestmark = needs("softhsm2")
@@ -38,7 +45,7 @@ def kek(tokens: Tokens) -> str:
 
 
 @pytest.fixture
-def provider(settings: Settings, kek: str) -> KeyProvider:
+def provider(settings: Settings, kek: str) -> KekStore:
     return providers.make(settings)
 
 
@@ -80,6 +87,35 @@ def test_two_keys_under_one_label_are_refused(
     provider = providers.make(replace(settings, kek_current="twice"))
     with pytest.raises(KeyProviderError, match="several keys 'twice'"):
         provider.wrap(b"context", b"k" * 32)
+
+
+def test_what_is_made_stays_in_the_token_and_does_one_thing(
+    provider: KekStore, settings: Settings
+) -> None:
+    provider.make("made-here", lambda: None)
+    inner = providers.make(replace(settings, kek_current="made-here"))
+    inner.wrap(b"context", b"k" * 32)
+    kek = inner._provider._provider._keks["made-here"]  # type: ignore[attr-defined]
+    for attribute, value in (
+        (Attribute.NEVER_EXTRACTABLE, True),
+        (Attribute.ALWAYS_SENSITIVE, True),
+        (Attribute.PRIVATE, True),
+        (Attribute.ID, b"made-here"),
+        (Attribute.VALUE_LEN, 32),
+        *((may, True) for may in (Attribute.ENCRYPT, Attribute.DECRYPT)),
+        *((may, False) for may in (Attribute.WRAP, Attribute.UNWRAP, Attribute.SIGN)),
+    ):
+        assert kek[attribute] == value, attribute
+
+
+def test_of_two_who_make_one_the_later_gives_way(
+    tokens: Tokens, provider: KekStore, settings: Settings
+) -> None:
+    """A token takes both, and none could be found by its label."""
+    with pytest.raises(KekTaken):
+        provider.make("at-once", lambda: tokens.make_key("votepyramid", "at-once"))
+    left = providers.make(replace(settings, kek_current="at-once"))
+    assert left.unwrap(b"context", left.wrap(b"context", b"k" * 32)) == b"k" * 32
 
 
 def test_a_wrong_pin_is_tried_once(
@@ -143,7 +179,7 @@ def test_a_token_that_vanishes(tokens: Tokens, settings: Settings, kek: str) -> 
 
 def test_a_stale_session_is_opened_anew(provider: KeyProvider) -> None:
     wrapped = provider.wrap(b"context", b"k" * 32)
-    provider._provider._session.close()  # type: ignore[attr-defined]
+    provider._provider._provider._session.close()  # type: ignore[attr-defined]
     assert provider.unwrap(b"context", wrapped) == b"k" * 32
 
 

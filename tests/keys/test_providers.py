@@ -33,8 +33,7 @@ def test_nobody_else_opens_the_key_file() -> None:
         for path in source.in_packages(".py")
         if 'require("kek_file")' in path.read_text(encoding="utf-8")
     }
-    # The second rotates it.
-    assert readers == {"votepyramid/keys/providers.py", "votepyramid/keys/commands.py"}
+    assert readers == {"votepyramid/keys/providers.py"}
 
 
 @pytest.mark.parametrize(

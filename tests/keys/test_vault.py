@@ -79,6 +79,27 @@ def test_a_destroyed_key_is_not_made_again(bao: Bao) -> None:
         bao.transit.read_key("phoenix")
 
 
+def test_what_is_made_binds_its_context_and_stays_in_transit(bao: Bao) -> None:
+    bao.make_key("before")
+    root = str(bao.keep_token("root", ROOT_TOKEN))
+    store = providers.make(bao.settings("before", vault_token_file=root))
+    assert store.make("made-here", lambda: None) == "made-here"
+    made = bao.transit.read_key("made-here")["data"]
+    assert (made["type"], made["derived"]) == ("aes256-gcm96", True)
+    for name in ("exportable", "allow_plaintext_backup", "convergent_encryption"):
+        assert not made.get(name), name
+    assert not made["deletion_allowed"]
+
+
+def test_another_key_that_came_in_between_is_looked_at(bao: Bao) -> None:
+    """Transit says of it, too, that it was made."""
+    bao.make_key("earlier")
+    root = str(bao.keep_token("root", ROOT_TOKEN))
+    store = providers.make(bao.settings("earlier", vault_token_file=root))
+    with pytest.raises(KeyProviderError, match="can be read out of Vault"):
+        store.make("theirs", lambda: bao.make_key("theirs", exportable=True))
+
+
 def test_the_token_is_read_anew(bao: Bao) -> None:
     bao.make_key("renewed")
     token_file = bao.keep_token("renewed", "ended")

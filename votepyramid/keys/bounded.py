@@ -12,19 +12,25 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
-from votepyramid.keys.provider import KeyProvider, KeyProviderError
+from votepyramid.keys.provider import Announce, KekStore, Unanswered
+
+T = TypeVar("T")
+
+# To make a key: an operator waits, no voter does, and giving up undoes nothing.
+MAKING_SECONDS = 60.0
 
 
 class Bounded:
-    """Another KeyProvider, its calls given up after `seconds`.
+    """Another KekStore, its calls given up after `seconds`; making one takes longer.
 
-    `lanes` is how many calls the provider takes at a time. Raises KeyProviderError
-    naming `what` for a call that was given up.
+    `lanes` is how many calls the provider takes at a time. Raises Unanswered naming
+    `what` for a call that was given up: it goes on by itself, and may be done yet.
     """
 
     def __init__(
-        self, provider: KeyProvider, what: str, seconds: float, lanes: int = 1
+        self, provider: KekStore, what: str, seconds: float, lanes: int = 1
     ) -> None:
         self._provider = provider
         self._what = what
@@ -40,12 +46,19 @@ class Bounded:
     def unwrap(self, context: bytes, wrapped: bytes) -> bytes:
         return self._within(lambda: self._provider.unwrap(context, wrapped))
 
-    def _within(self, work: Callable[[], bytes]) -> bytes:
-        end = time.monotonic() + self._seconds
-        patience = 0.0 if self._lost >= self._lanes else self._seconds
+    def make(self, name: str, announce: Announce) -> str:
+        return self._within(lambda: self._provider.make(name, announce), MAKING_SECONDS)
+
+    def destroy(self, name: str) -> str:
+        return self._within(lambda: self._provider.destroy(name))
+
+    def _within(self, work: Callable[[], T], seconds: float | None = None) -> T:
+        seconds = self._seconds if seconds is None else seconds
+        end = time.monotonic() + seconds
+        patience = 0.0 if self._lost >= self._lanes else seconds
         if not self._free.acquire(timeout=patience):
-            raise self._late()
-        call = _Call(work)
+            raise self._late(seconds)
+        call: _Call[T] = _Call(work)
         # A daemon: a driver that hangs must not keep the process from ending.
         threading.Thread(target=self._run, args=(call,), daemon=True).start()
         if not call.ended.wait(max(0.0, end - time.monotonic())):
@@ -53,34 +66,34 @@ class Bounded:
                 if not call.ended.is_set():
                     call.lost = True
                     self._lost += 1
-            raise self._late()
+            raise self._late(seconds)
         if call.error is not None:
             raise call.error
-        return call.answer
+        return call.answers[0]
 
-    def _run(self, call: _Call) -> None:
+    def _run(self, call: _Call[Any]) -> None:
         call.run()
         with self._lock:
             call.ended.set()
             self._lost -= call.lost
         self._free.release()
 
-    def _late(self) -> KeyProviderError:
-        return KeyProviderError(f"{self._what} did not answer in {self._seconds:g} s")
+    def _late(self, seconds: float) -> Unanswered:
+        return Unanswered(f"{self._what} did not answer in {seconds:g} s")
 
 
-class _Call:
+class _Call(Generic[T]):
     """One call and what became of it."""
 
-    def __init__(self, work: Callable[[], bytes]) -> None:
+    def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
         self.ended = threading.Event()
         self.lost = False
-        self.answer = b""
+        self.answers: list[T] = []
         self.error: BaseException | None = None
 
     def run(self) -> None:
         try:
-            self.answer = self._work()
+            self.answers.append(self._work())
         except BaseException as error:  # noqa: BLE001 - raised where it is awaited
             self.error = error

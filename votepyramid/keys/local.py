@@ -16,8 +16,15 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from votepyramid.keys import secret_file
-from votepyramid.keys.names import KekNames
-from votepyramid.keys.provider import KeyProviderError, WrongContext
+from votepyramid.keys.names import KekNames, checked_fresh
+from votepyramid.keys.provider import (
+    Announce,
+    KekGone,
+    KekTaken,
+    KeyProviderError,
+    NotAllowed,
+    WrongContext,
+)
 from votepyramid.protocol.encoding import b64u, unb64u
 
 NONCE = 12
@@ -37,27 +44,44 @@ class LocalKeyFile:
         document = {"current": key_id, "keys": {key_id: b64u(secrets.token_bytes(32))}}
         _write_new(Path(path), document)
 
-    @staticmethod
-    def rotate(path: str | Path) -> str:
-        """Add a key and make it the current one; its id. Raises KeyProviderError.
+    def make(self, name: str, announce: Announce) -> str:
+        """As KekStore; the file has the key, as the current one.
 
         Whole or not at all, also when the power fails: the new file is on the disk
-        before it takes the old one's place.
+        before it takes the old one's place. Between the two it is announced.
         """
-        place = Path(os.path.realpath(path))
+        place = Path(os.path.realpath(self._path))
         _, keys = _load(place)
-        new_id = secrets.token_hex(4)
-        while new_id in keys:
-            new_id = secrets.token_hex(4)
-        keys[new_id] = secrets.token_bytes(32)
-        texts = {name: b64u(key) for name, key in keys.items()}
-        _replace(place, {"current": new_id, "keys": texts})
-        return new_id
+        if checked_fresh(name) in keys:
+            raise KekTaken(
+                f"{self._path} has a key {name!r} already: take another name"
+            )
+        keys[name] = secrets.token_bytes(32)
+        texts = {kept: b64u(key) for kept, key in keys.items()}
+        _replace(place, {"current": name, "keys": texts}, announce)
+        self._current, self._keys = name, keys
+        return name
 
     @property
     def names(self) -> KekNames:
         """The ids of its keys."""
         return KekNames(self._current, frozenset(self._keys) - {self._current})
+
+    def destroy(self, name: str) -> str:
+        """As KekStore; the file loses the key, whole or not at all."""
+        place = Path(os.path.realpath(self._path))
+        current, keys = _load(place)
+        if name not in keys:
+            raise KekGone(f"{self._path} has no key-encryption key {name!r}")
+        if name == current:
+            raise KeyProviderError(f"{name!r} is the current key of {self._path}")
+        texts = {kept: b64u(key) for kept, key in keys.items() if kept != name}
+        _replace(place, {"current": current, "keys": texts})
+        self._keys.pop(name, None)
+        return (
+            f"removed from {self._path}; it is still in the file's copies on other "
+            "hosts and in backups of it"
+        )
 
     def wrap(self, context: bytes, key: bytes) -> bytes:
         nonce = secrets.token_bytes(NONCE)
@@ -70,7 +94,7 @@ class LocalKeyFile:
         key_id = wrapped[1 : 1 + size].decode("ascii", "replace")
         key = self._keys.get(key_id)
         if key is None:
-            raise KeyProviderError(
+            raise KekGone(
                 f"{self._path.name} has no key-encryption key {key_id!r}: destroyed, "
                 "or in another file"
             )
@@ -96,7 +120,7 @@ def _write_new(
         os.fsync(handle)
 
 
-def _replace(place: Path, document: object) -> None:
+def _replace(place: Path, document: object, before: Announce = lambda: None) -> None:
     # A fixed name, so that two at a time cannot lose each other's key.
     fresh = place.with_name(f".{place.name}.new")
     try:
@@ -106,10 +130,19 @@ def _replace(place: Path, document: object) -> None:
             f"{fresh} is there: another rotation is under way, or one was cut off; "
             "then remove it"
         ) from None
+    except PermissionError:
+        raise NotAllowed(
+            f"{fresh} may not be written: run this as who owns the folder"
+        ) from None
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise KeyProviderError(f"cannot write {fresh}: {error.strerror}") from None
-    os.replace(fresh, place)
+    try:
+        before()
+        os.replace(fresh, place)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
     folder = os.open(place.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

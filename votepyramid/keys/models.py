@@ -33,6 +33,8 @@ class WrappedKey(Base):
             "'statements')",
             name="purpose",
         ),
+        # It starts with the name of what wrapped it; one that is wiped is null.
+        CheckConstraint("octet_length(wrapped) > 0", name="wrapped"),
         Index(
             "uq_wrapped_keys_single",
             "election",

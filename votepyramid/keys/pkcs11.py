@@ -15,23 +15,38 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pkcs11
-from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
+from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass
 from pkcs11 import exceptions as refusals
 from pkcs11.mechanisms import GCMParams
 
 from votepyramid.keys import secret_file
-from votepyramid.keys.names import KekNames
-from votepyramid.keys.provider import KeyProviderError, WrongContext
+from votepyramid.keys.names import KekNames, checked_fresh
+from votepyramid.keys.provider import (
+    Announce,
+    KekGone,
+    KekTaken,
+    KeyProviderError,
+    NotAllowed,
+    WrongContext,
+)
 
 NONCE = 12
 TAG = 16
 _IN_LIBRARY = threading.Lock()
+# What a token says that does not let its user change it.
+_BARRED = (
+    refusals.SessionReadOnly,
+    refusals.TokenWriteProtected,
+    refusals.UserNotLoggedIn,
+    refusals.FunctionRejected,
+    refusals.FunctionNotSupported,
+)
 _BAD_PIN = (refusals.PinIncorrect, refusals.PinLocked, refusals.PinExpired)
 
 
@@ -66,6 +81,61 @@ class Pkcs11Keys:
         nonce, sealed = body[:NONCE], body[NONCE:]
         return self._ask(name, lambda kek: _open(kek, nonce, context, sealed))
 
+    def make(self, name: str, announce: Announce) -> str:
+        """As KekStore, by C_GenerateKey."""
+        checked_fresh(name)
+        with self._changing(name):
+            self._refuse_taken(name)
+            announce()
+            # A token takes two keys of one label, and none is then found by it.
+            self._refuse_taken(name)
+            self._generate(name)
+        return name
+
+    def destroy(self, name: str) -> str:
+        """As KekStore, by C_DestroyObject."""
+        with self._changing(name):
+            self._find(name).destroy()
+        return f"destroyed on token {self._token!r}; backups of the token may have it"
+
+    @contextmanager
+    def _changing(self, name: str) -> Iterator[None]:
+        """A session that may write; keys are found in one that may only read."""
+        with _IN_LIBRARY:
+            self._close()
+            try:
+                self._session = self._open_session(rw=True)
+                yield
+            except refusals.PKCS11Error as error:
+                raise self._explain(error, name) from None
+            finally:
+                self._close()
+
+    def _generate(self, name: str) -> None:
+        """One that does what it is for, or none."""
+        made = self._session.generate_key(
+            KeyType.AES,
+            256,
+            id=name.encode(),
+            label=name,
+            store=True,
+            capabilities=MechanismFlag.ENCRYPT | MechanismFlag.DECRYPT,
+            template={Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False},
+        )
+        try:
+            self._check(made, name)
+            _try(made)
+        except BaseException:
+            made.destroy()
+            raise
+
+    def _refuse_taken(self, name: str) -> None:
+        if self._objects(name):
+            raise KekTaken(
+                f"token {self._token!r} has a key {name!r} already: name it in "
+                "kek_current if it was made for this, or take another name"
+            )
+
     def _ask(self, name: str, use: Callable[[Any], bytes]) -> bytes:
         """`use` on the key, once more on a new session when the old one is stale."""
         with _IN_LIBRARY:
@@ -84,24 +154,30 @@ class Pkcs11Keys:
             if self._session is None:
                 self._session = self._open_session()
             kek = self._find(name)
-            if kek[Attribute.EXTRACTABLE] or not kek[Attribute.SENSITIVE]:
-                raise KeyProviderError(
-                    f"key {name!r} can be read out of token {self._token!r}: make "
-                    "one that is sensitive and not extractable"
-                )
-            if kek[Attribute.VALUE_LEN] != 32:
-                raise KeyProviderError(f"key {name!r} is not an AES-256 key")
+            self._check(kek, name)
             self._keks[name] = kek
         return self._keks[name]
 
-    def _find(self, name: str) -> Any:
-        """Not `get_key`: that one leaves its search open when it finds two."""
+    def _check(self, kek: Any, name: str) -> None:
+        if kek[Attribute.EXTRACTABLE] or not kek[Attribute.SENSITIVE]:
+            raise KeyProviderError(
+                f"key {name!r} can be read out of token {self._token!r}: make "
+                "one that is sensitive and not extractable"
+            )
+        if kek[Attribute.VALUE_LEN] != 32:
+            raise KeyProviderError(f"key {name!r} is not an AES-256 key")
+
+    def _objects(self, name: str) -> list[Any]:
         wanted = {
             Attribute.CLASS: ObjectClass.SECRET_KEY,
             Attribute.KEY_TYPE: KeyType.AES,
             Attribute.LABEL: name,
         }
-        found = list(self._session.get_objects(wanted))
+        return list(self._session.get_objects(wanted))
+
+    def _find(self, name: str) -> Any:
+        """Not `get_key`: that one leaves its search open when it finds two."""
+        found = self._objects(name)
         if not found:
             raise refusals.NoSuchKey
         if len(found) > 1:
@@ -122,17 +198,17 @@ class Pkcs11Keys:
             raise refusals.MultipleTokensReturned
         return found[0]
 
-    def _open_session(self) -> Any:
+    def _open_session(self, rw: bool = False) -> Any:
         pin = secret_file.read(self._pin_file).strip()
         # Asking again with a wrong PIN would lock the token.
         if pin and pin == self._refused_pin:
             raise refusals.PinIncorrect
         token = self._find_token()
         try:
-            return token.open(user_pin=pin)
+            return token.open(rw=rw, user_pin=pin)
         except refusals.UserAlreadyLoggedIn:
             # A login is the whole process's: another session of ours has it.
-            return token.open()
+            return token.open(rw=rw)
         except _BAD_PIN:
             self._refused_pin = pin
             raise
@@ -158,8 +234,14 @@ class Pkcs11Keys:
             "is not tried again until the file changes",
             refusals.PinLocked: f"{token} has locked its PIN",
         }
+        if kind in _BARRED:
+            return NotAllowed(
+                f"{token} does not let the user of {self._pin_file} do this to key "
+                f"{name!r} ({kind.__name__})"
+            )
         refused = f"{token} refused: {kind.__name__}"
-        return KeyProviderError(sentences.get(kind, refused))
+        made = KekGone if kind is refusals.NoSuchKey else KeyProviderError
+        return made(sentences.get(kind, refused))
 
 
 def _encrypt(kek: Any, nonce: bytes, context: bytes, key: bytes) -> bytes:
@@ -191,7 +273,12 @@ def _open(kek: Any, nonce: bytes, context: bytes, sealed: bytes) -> bytes:
     try:
         return _decrypt(kek, nonce, context, sealed)
     except refusals.PKCS11Error:
-        probe = secrets.token_bytes(NONCE)
-        if _decrypt(kek, probe, b"probe", _encrypt(kek, probe, b"probe", b"p")) != b"p":
-            raise
+        _try(kek)
     raise WrongContext("wrapped for another context, or altered")
+
+
+def _try(kek: Any) -> None:
+    """Raises unless the key opens what it has sealed."""
+    probe = secrets.token_bytes(NONCE)
+    if _decrypt(kek, probe, b"probe", _encrypt(kek, probe, b"probe", b"p")) != b"p":
+        raise KeyProviderError("the token opens something else than it sealed")

@@ -14,15 +14,22 @@ from pathlib import Path
 from votepyramid.keys.bounded import Bounded
 from votepyramid.keys.local import LocalKeyFile
 from votepyramid.keys.names import KekNames
-from votepyramid.keys.provider import KeyProvider
+from votepyramid.keys.provider import KekStore
 from votepyramid.settings import Settings, SettingsError
 
 # Calls at a time, of a provider that takes several.
 _LANES = 4
 
 
-def make(settings: Settings) -> KeyProvider:
+def make(settings: Settings) -> KekStore:
     """Raises SettingsError, or KeyProviderError for a key file it cannot use."""
+    # Imported late: metrics must know their directory first.
+    from votepyramid.keys.measured import Measured
+
+    return Measured(_make(settings), settings.kek_provider)
+
+
+def _make(settings: Settings) -> KekStore:
     if settings.kek_provider == "file":
         return LocalKeyFile(settings.require("kek_file"))
     with _library(settings.kek_provider):
@@ -36,7 +43,7 @@ def names(settings: Settings) -> KekNames:
     return KekNames.of(settings)
 
 
-def _pkcs11(settings: Settings) -> KeyProvider:
+def _pkcs11(settings: Settings) -> KekStore:
     from votepyramid.keys.pkcs11 import Pkcs11Keys
 
     module = Path(settings.require("pkcs11_module"))
@@ -48,14 +55,14 @@ def _pkcs11(settings: Settings) -> KeyProvider:
     return Bounded(keys, f"token {token!r}", settings.kek_timeout)
 
 
-def _aws(settings: Settings) -> KeyProvider:
+def _aws(settings: Settings) -> KekStore:
     from votepyramid.keys.aws import AwsKeys
 
     keys = AwsKeys(KekNames.of(settings), settings.kek_timeout)
     return Bounded(keys, "KMS", settings.kek_timeout, lanes=_LANES)
 
 
-def _vault(settings: Settings) -> KeyProvider:
+def _vault(settings: Settings) -> KekStore:
     from votepyramid.keys.vault import VaultKeys
 
     keys = VaultKeys(

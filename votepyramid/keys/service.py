@@ -4,9 +4,8 @@ Purposes: `issuance` (K_iss), `data` (the parent of row keys), and the Ed25519 s
 that sign: `ballot-box` receipts, `receipt-log` and `audit-log` checkpoints,
 `statements` statements, each with its verifier text beside it. Each is 32 bytes,
 wrapped under a context of election, purpose and key id. An unwrapped key stays in the
-memory of a process that needs it for a bounded time, asked for or not; then it is
-forgotten, and its row and the provider are asked again. So a key that was destroyed is
-gone everywhere.
+memory of a process that needs it for a bounded time (see `holding`); then its row and
+the provider must have been asked again. So a key that was destroyed is gone everywhere.
 """
 
 from __future__ import annotations
@@ -15,23 +14,27 @@ import secrets
 import threading
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import structlog
 from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.sql.elements import ColumnElement
 
+from votepyramid.keys.holding import Holder, KeyMissing, Place, Unwrapped
 from votepyramid.keys.models import WrappedKey
 from votepyramid.keys.provider import KeyProvider, WrongContext
 from votepyramid.protocol.encoding import lp
 from votepyramid.protocol.notes import SigningKey, VerifierKey
 
+__all__ = ["BALLOT_BOX", "RECEIPT_LOG", "DataKey", "ElectionKeys", "KeyMissing"]
+
+log = structlog.get_logger(__name__)
+
 HOLD_S = 600.0
 BALLOT_BOX = "ballot-box"
 RECEIPT_LOG = "receipt-log"
-
-
-class KeyMissing(LookupError):
-    """The election has no key of this purpose, or it was destroyed."""
+AUDIT_LOG = "audit-log"
+STATEMENTS = "statements"
 
 
 @dataclass(frozen=True)
@@ -42,17 +45,16 @@ class DataKey:
     key: bytes
 
 
-@dataclass(frozen=True)
-class _Held:
-    key: bytes
-    signer: SigningKey | None
-    until: float
-
-
 @dataclass
-class _DataKeyInUse:
-    id: uuid.UUID
+class _DataKeys:
+    """An election's data keys in this process: one in use, the next made ahead."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    current: uuid.UUID | None = None
     rows: int = 0
+    next: uuid.UUID | None = None
+    preparing: bool = False
+    not_before: float = 0.0
 
 
 def context(election: str, purpose: str, key_id: uuid.UUID) -> bytes:
@@ -80,17 +82,21 @@ class ElectionKeys:
         self._provider = provider
         self._engine = engine
         self._data_key_rows = data_key_rows
-        self._hold = hold_seconds
+        self._holder = Holder(self._unwrap, hold_seconds)
         self._lock = threading.Lock()
-        self._held: dict[tuple[str, str, uuid.UUID | None], _Held] = {}
-        self._timer: threading.Timer | None = None
-        # Apart from the other lock: making a data key writes to the database.
-        self._data_lock = threading.Lock()
-        self._in_use: dict[str, _DataKeyInUse] = {}
+        self._data_keys: dict[str, _DataKeys] = {}
+
+    def close(self) -> None:
+        """Overwrite and forget what is held, as a process does before it leaves."""
+        self._holder.close()
+
+    def state(self) -> dict[str, float | None]:
+        """Whether the KMS answers: see `Holder.state`."""
+        return self._holder.state()
 
     def issuance(self, election: str) -> bytes:
         """K_iss, 32 bytes: its holder can derive every bearer token."""
-        return self._get(election, "issuance").key
+        return self._holder.get(Place(election, "issuance")).key
 
     def ballot_box(self, election: str) -> SigningKey:
         """The key that signs receipts."""
@@ -98,28 +104,37 @@ class ElectionKeys:
 
     def signer(self, election: str, purpose: str) -> SigningKey:
         """One of the election's signing keys."""
-        held = self._get(election, purpose)
+        held = self._holder.get(Place(election, purpose))
         if held.signer is None:
             raise KeyMissing(f"election {election!r} has no signing {purpose} key")
         return held.signer
 
     def data_key(self, election: str, rows: int) -> DataKey:
-        """This process's data key, replaced after `data_key_rows` rows.
+        """This process's data key, replaced after about `data_key_rows` rows.
 
         Each process makes its own, so that no shared counter is on the path of a
-        vote; the bound is on rows, not on time, which would say when.
+        vote; the bound is on rows, not on time, which would say when. The next key is
+        made ahead, beside the path; while none can be had, the one in use serves on
+        over its bound. No row is in danger by that: each has a key of its own.
         """
-        with self._data_lock:
-            current = self._in_use.get(election)
-            if current is None or current.rows + rows > self._data_key_rows:
-                current = _DataKeyInUse(self._make_data_key(election))
-                self._in_use[election] = current
-            current.rows += rows
-        return DataKey(current.id, self.read_data_key(election, current.id))
+        with self._lock:
+            keys = self._data_keys.setdefault(election, _DataKeys())
+        with keys.lock:
+            if keys.current is None:
+                keys.current = self._make_data_key(election)
+            over = keys.rows + rows > self._data_key_rows
+            if over and keys.next is not None and self._holds(election, keys.next):
+                keys.current, keys.next, keys.rows = keys.next, None, 0
+                over = False
+            keys.rows += rows
+            if over or (keys.next is None and keys.rows * 2 >= self._data_key_rows):
+                self._prepare_next(election, keys)
+            current = keys.current
+        return DataKey(current, self.read_data_key(election, current))
 
     def read_data_key(self, election: str, key_id: uuid.UUID) -> bytes:
         """Any data key of the election, 32 bytes."""
-        return self._get(election, "data", key_id).key
+        return self._holder.get(Place(election, "data", key_id)).key
 
     def store(
         self,
@@ -148,46 +163,36 @@ class ElectionKeys:
             self.store(connection, election, "data", key_id, secrets.token_bytes(32))
         return key_id
 
-    def _get(
-        self, election: str, purpose: str, key_id: uuid.UUID | None = None
-    ) -> _Held:
-        place = (election, purpose, key_id)
-        with self._lock:
-            self._forget_expired()
-            held = self._held.get(place)
-        if held is None:
-            held = self._unwrap(election, purpose, key_id)
-            with self._lock:
-                self._held[place] = held
-                self._watch()
-        return held
+    def _holds(self, election: str, key_id: uuid.UUID) -> bool:
+        return self._holder.holds(Place(election, "data", key_id))
 
-    def _forget_expired(self) -> None:
-        """Under the lock."""
-        now = time.monotonic()
-        for place in [p for p, held in self._held.items() if held.until <= now]:
-            del self._held[place]
+    def _prepare_next(self, election: str, keys: _DataKeys) -> None:
+        """Make the next data key, or ask for it again, on a thread. Under its lock."""
+        if not keys.preparing and keys.not_before <= time.monotonic():
+            keys.preparing = True
+            threading.Thread(
+                target=self._prepare, args=(election, keys), daemon=True
+            ).start()
 
-    def _watch(self) -> None:
-        """See to it that the next key is forgotten in time. Under the lock.
+    def _prepare(self, election: str, keys: _DataKeys) -> None:
+        try:
+            made = keys.next or self._make_data_key(election)
+            keys.next = made
+            # Used once it is held: what was wrapped must open before a ballot is
+            # sealed under it.
+            self.read_data_key(election, made)
+        except Exception as error:  # noqa: BLE001 - the one in use serves on
+            if isinstance(error, KeyMissing | WrongContext):
+                keys.next = None
+            keys.not_before = time.monotonic() + self._holder.pause
+            log.warning(
+                "no_next_data_key", election=election, error=type(error).__name__
+            )
+        finally:
+            keys.preparing = False
 
-        On a timer of its own: a key that nobody asks for any more, such as that of
-        an election that was unlinked, must not stay until the process ends.
-        """
-        if self._timer is None and self._held:
-            next_end = min(held.until for held in self._held.values())
-            pause = max(0.0, next_end - time.monotonic())
-            self._timer = threading.Timer(pause, self._forget_in_time)
-            self._timer.daemon = True
-            self._timer.start()
-
-    def _forget_in_time(self) -> None:
-        with self._lock:
-            self._timer = None
-            self._forget_expired()
-            self._watch()
-
-    def _unwrap(self, election: str, purpose: str, key_id: uuid.UUID | None) -> _Held:
+    def _unwrap(self, place: Place) -> Unwrapped:
+        election, purpose, key_id = place
         wanted: list[ColumnElement[bool]] = [
             WrappedKey.election == election,
             WrappedKey.purpose == purpose,
@@ -204,7 +209,7 @@ class ElectionKeys:
             raise KeyMissing(f"election {election!r} has no {purpose} key")
         key = self._provider.unwrap(context(election, purpose, row.id), row.wrapped)
         signer = _signer(key, row.public) if row.public is not None else None
-        return _Held(key, signer, time.monotonic() + self._hold)
+        return Unwrapped(key, signer)
 
 
 def _signer(seed: bytes, public: str) -> SigningKey:

@@ -27,8 +27,16 @@ from requests.exceptions import RequestException
 from urllib3.util.retry import Retry
 
 from votepyramid.keys import secret_file
-from votepyramid.keys.names import KekNames
-from votepyramid.keys.provider import KeyProviderError, WrongContext
+from votepyramid.keys.names import KekNames, checked_fresh
+from votepyramid.keys.provider import (
+    Announce,
+    KekGone,
+    KekTaken,
+    KeyProviderError,
+    NotAllowed,
+    Unanswered,
+    WrongContext,
+)
 from votepyramid.protocol.encoding import NotCanonical, unb64
 from votepyramid.settings import SettingsError
 
@@ -36,6 +44,13 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _SEALED = re.compile(r"vault:v[1-9][0-9]*:(\S+)")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _ATTEMPTS = 2
+_FRESH = {
+    "key_type": "aes256-gcm96",
+    "derived": True,
+    "convergent_encryption": False,
+    "exportable": False,
+    "allow_plaintext_backup": False,
+}
 _ALTERED = ("message authentication failed", "invalid ciphertext")
 
 
@@ -83,6 +98,27 @@ class VaultKeys:
         )
         return base64.b64decode(key)
 
+    def make(self, name: str, announce: Announce) -> str:
+        """As KekStore. Transit would take a key that is there for made."""
+        checked_fresh(name)
+        with suppress(KekGone):
+            self._call("read_key", name)
+            raise KekTaken(
+                f"transit key {name!r} is there already: name it in kek_current if it "
+                "was made for this, or take another name"
+            )
+        announce()
+        self._send("create_key", name, **_FRESH)
+        self._check(name)
+        return name
+
+    def destroy(self, name: str) -> str:
+        """As KekStore. Allows the deletion first: transit's default forbids it."""
+        self._call("read_key", name)
+        self._send("update_key_configuration", name, deletion_allowed=True)
+        self._send("delete_key", name)
+        return f"destroyed under {self._mount!r}; backups of the server may have it"
+
     def _check(self, name: str) -> None:
         """Raises KeyProviderError for a key that does not bind, or can be read."""
         found = self._call("read_key", name)
@@ -104,13 +140,16 @@ class VaultKeys:
         return answer
 
     def _call(self, call: str, name: str, **what: str) -> dict[str, Any]:
+        answer = self._send(call, name, **what)
+        if isinstance(answer, dict) and isinstance(answer.get("data"), dict):
+            return dict(answer["data"])
+        raise KeyProviderError("Vault gave an answer that is none")
+
+    def _send(self, call: str, name: str, **what: Any) -> Any:
         self._client.token = secret_file.read(self._token_file).strip()
         method = getattr(self._client.secrets.transit, call)
         try:
-            answer = method(name, mount_point=self._mount, **what)
-            if isinstance(answer, dict) and isinstance(answer.get("data"), dict):
-                return dict(answer["data"])
-            problem = KeyProviderError("Vault gave an answer that is none")
+            return method(name, mount_point=self._mount, **what)
         except (refusals.VaultError, RequestException, ValueError) as error:
             problem = self._explain(error, name)
         # Out here no traceback leads to the request, in which the key is.
@@ -124,18 +163,25 @@ class VaultKeys:
             if any(words in said for words in _ALTERED):
                 return WrongContext("wrapped for another context, or altered")
             if "not found" in said:
-                return KeyProviderError(f"{key} does not exist: destroyed")
+                return KekGone(f"{key} does not exist: destroyed")
             if "disallowed by policy" in said:
-                return KeyProviderError(f"{key}: this version of it was retired")
+                return KekGone(f"{key}: this version of it was retired")
+        if isinstance(error, refusals.Forbidden):
+            return NotAllowed(
+                f"Vault refuses the token in {self._token_file} for {key}: it has "
+                "ended, or lacks a policy"
+            )
         sentences: dict[type[Exception], str] = {
             refusals.InvalidPath: f"{key} does not exist under {self._mount!r}: "
             "destroyed, or never made",
-            refusals.Forbidden: f"Vault refuses the token in {self._token_file} for "
-            f"{key}: it has ended, or lacks a policy",
             refusals.VaultDown: "Vault is sealed, or not the active one",
         }
         refused = f"Vault cannot be asked: {type(error).__name__}"
-        return KeyProviderError(sentences.get(type(error), refused))
+        if isinstance(error, RequestException | refusals.InternalServerError):
+            return Unanswered(refused)
+        gone = isinstance(error, refusals.InvalidPath)
+        made = KekGone if gone else KeyProviderError
+        return made(sentences.get(type(error), refused))
 
 
 def _canonical(body: bytes) -> str:
