@@ -29,11 +29,12 @@ from votepyramid.db import Base
 class LogQueue(Base):
     """What waits to be appended, in the order of `sort` within a batch.
 
-    `subject` says what: for the log of receipts the receipt hash of a vote.
+    `subject` says what: for the log of receipts the receipt hash of a vote, for the
+    audit log an event's id.
     """
 
     __tablename__ = "log_queue"
-    __table_args__ = (Index("ix_log_queue_election", "election", "kind"),)
+    __table_args__ = (Index("ix_log_queue_order", "election", "kind", "sort"),)
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     election: Mapped[str] = mapped_column(Text)
