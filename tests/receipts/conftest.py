@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,11 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import databases, sequencing
+from tests.receipts.reading import Reader
+from tests.support import sequencing, tampering
 from tests.support.elections import MadeElection
-from tests.support.engines import Engine, running
-from votepyramid.stack.devserver import DevServer
-from votepyramid.stack.postgres import EmbeddedPostgres
+from tests.support.engines import Engine, Engines
+from tests.support.processes import Running
+from tests.verifiers.aics import tool
+from tests.verifiers.judging import judge
+from votepyramid.protocol.notes import VerifierKey
+
+__all__ = ["judge", "tool"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,25 @@ class Office:
     def env(self) -> dict[str, str]:
         return sequencing.environment(self.engine, self.folder)
 
-    def log(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return sequencing.log(self.engine, self.folder, *words)
+    def log(self, *words: str, **settings: object) -> subprocess.CompletedProcess[str]:
+        return sequencing.log(self.engine, self.folder, *words, **settings)
+
+    def start(self, log: Path, **settings: object) -> Running:
+        """A sequencer that runs until it is told to stop."""
+        return sequencing.start(self.engine, self.folder, log, **settings)
+
+    def forget(self, election: str) -> None:
+        """Let the other tests' sequencing go on."""
+        tampering.forget(self.owner_url, self.folder, election)
+
+    def log_key(self, origin: str) -> VerifierKey | None:
+        """The key of any log of this database, as its manifest has it."""
+        return sequencing.log_key(self.owner_url, origin)
+
+    @property
+    def owner_url(self) -> str:
+        """Above every grant of ours."""
+        return self.engine.database.owner_url
 
     def sequence(self) -> None:
         done = self.log("sequence", "--once")
@@ -36,16 +59,8 @@ class Office:
 
 
 @pytest.fixture(scope="package")
-def engine(
-    postgres: EmbeddedPostgres,
-    template: str,
-    temporal: DevServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Engine]:
-    with (
-        databases.fresh(postgres, template) as database,
-        running(database, temporal, tmp_path_factory.mktemp("receipts")) as started,
-    ):
+def engine(engines: Engines) -> Iterator[Engine]:
+    with engines.running("receipts") as started:
         yield started
 
 
@@ -57,5 +72,10 @@ def office(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Office:
 @pytest.fixture
 def election(engine: Engine, request: pytest.FixtureRequest) -> MadeElection:
     """One of the test's own, with 20 voters."""
-    name = request.node.name.removeprefix("test_").replace("_", "-")[:60]
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:60]
     return engine.make_election(id=name, voters=20)
+
+
+@pytest.fixture
+def reader(engine: Engine, election: MadeElection) -> Reader:
+    return Reader(engine.doors(election)[0])

@@ -3,71 +3,25 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
-from typing import Any
 
-import httpx2
 import psycopg
 import pytest
 
 from tests.receipts.conftest import Office
-from tests.support.elections import MadeElection
+from tests.receipts.reading import Reader, cast
 from tests.support.engines import Engine
-from tests.support.processes import Running, eventually
-from tests.support.voting import Ballot, Door, assert_problem, at_once
+from tests.support.processes import eventually
+from tests.support.stacks import VOTEPYRAMID
+from tests.support.tampering import tampering
+from tests.support.voting import assert_problem
 from votepyramid.elections.unlinking import unlink
-from votepyramid.protocol import manifest as manifests
 from votepyramid.protocol import merkle
-from votepyramid.protocol.checkpoint import Checkpoint, open_checkpoint
+from votepyramid.protocol.checkpoint import open_checkpoint
 from votepyramid.protocol.leaf import leaf_hash, parse_leaf
-from votepyramid.protocol.tiles import Bundle, Tile, TileReader, read_root
+from votepyramid.protocol.tiles import Tile, TileReader, read_root
 from votepyramid.protocol.tlogproof import TlogProof
-
-
-class Reader:
-    """Somebody who knows the signed manifest, and asks over HTTP."""
-
-    def __init__(self, door: Door) -> None:
-        self.door = door
-        self.key = manifests.signer(door.election.manifest, "receipt_log")
-
-    def get(self, rest: str) -> httpx2.Response:
-        return self.door.http.get(self.door.path(rest))
-
-    def checkpoint(self) -> Checkpoint:
-        answer = self.get("log/checkpoint")
-        assert answer.status_code == 200, answer.text
-        return open_checkpoint(answer.text, self.key.name, self.key)
-
-    def file(self, wanted: Tile | Bundle) -> bytes:
-        answer = self.get(f"log/{wanted.path}")
-        assert answer.status_code == 200, wanted.path
-        return answer.content
-
-    def tiles(self, wanted: Any) -> list[bytes]:
-        return [self.file(tile) for tile in wanted]
-
-    def entries(self, begin: int, size: int) -> list[bytes]:
-        """The entries [begin, size) of a log with one bundle."""
-        data = self.file(Bundle(0, size))
-        found = []
-        while data:
-            length = int.from_bytes(data[:2])
-            found.append(data[2 : 2 + length])
-            data = data[2 + length :]
-        return found[begin:]
-
-
-@pytest.fixture
-def reader(engine: Engine, election: MadeElection) -> Reader:
-    return Reader(engine.doors(election)[0])
-
-
-def cast(reader: Reader, *numbers: int) -> list[Ballot]:
-    ballots = at_once(lambda n: reader.door.ballot(f"v{n}"), numbers)
-    for answer in at_once(reader.door.cast, ballots):
-        assert answer.status_code == 200, answer.text
-    return ballots
 
 
 def test_every_vote_is_in_the_log_and_proves_it(office: Office, reader: Reader) -> None:
@@ -118,11 +72,10 @@ def test_caches_keep_what_never_changes(office: Office, reader: Reader) -> None:
 def test_a_sequencer_that_runs_makes_votes_public_by_itself(
     office: Office, reader: Reader, tmp_path: Path
 ) -> None:
-    env = {**office.env, "VOTEPYRAMID_LOG_SECONDS": "0.2"}
-    one = _start(env, tmp_path / "one.log")
+    one = office.start(tmp_path / "one.log")
     try:
         one.wait_for_log("sequencing")
-        other = _start(env, tmp_path / "other.log")
+        other = office.start(tmp_path / "other.log")
         assert "another sequencer" in office.log("sequence", "--once").stderr
         cast(reader, 0, 1)
         assert eventually(lambda: reader.get("log/checkpoint").status_code == 200)
@@ -141,15 +94,13 @@ def test_an_election_older_than_the_log_is_passed_over(
     office: Office, reader: Reader, engine: Engine, tmp_path: Path
 ) -> None:
     old = Reader(engine.doors(engine.make_election(id="before-the-log", voters=1))[0])
-    with psycopg.connect(_superuser(office)) as db:
+    with psycopg.connect(office.owner_url) as db:
         db.execute(
             "DELETE FROM wrapped_keys "
             "WHERE election = 'before-the-log' AND purpose = 'receipt-log'"
         )
     cast(old, 0)
-    sequencer = _start(
-        {**office.env, "VOTEPYRAMID_LOG_SECONDS": "0.1"}, tmp_path / "one.log"
-    )
+    sequencer = office.start(tmp_path / "one.log")
     try:
         sequencer.wait_for_log("no_log_key")
         cast(reader, 0)
@@ -159,16 +110,8 @@ def test_an_election_older_than_the_log_is_passed_over(
         assert_problem(old.get("log/checkpoint"), 404, "not_found")
     finally:
         sequencer.stop()
-        with psycopg.connect(_superuser(office)) as db:
+        with psycopg.connect(office.owner_url) as db:
             db.execute("DELETE FROM log_queue WHERE election = 'before-the-log'")
-
-
-def _start(env: dict[str, str], log: Path) -> Running:
-    running = Running(
-        log.stem, ["log", "sequence"], env=env, log=log, ready=lambda: True
-    )
-    running.start(wait=False)
-    return running
 
 
 def test_a_log_that_was_set_back_is_not_continued(
@@ -177,16 +120,19 @@ def test_a_log_that_was_set_back_is_not_continued(
     cast(reader, 0, 1, 2)
     office.sequence()
     election = reader.door.election.id
-    with psycopg.connect(_superuser(office)) as db:
+    with tampering(office.owner_url) as db:
         for table in ("log_entries", "log_tiles", "log_heads"):
-            db.execute(f"DELETE FROM {table} WHERE election = %s", (election,))
+            db.execute(
+                f"DELETE FROM {table} WHERE election = %s AND kind = 'receipts'",
+                (election,),
+            )
     try:
         cast(reader, 3)
         done = office.log("sequence", "--once")
         assert done.returncode == 3
         assert f"of {election} has 0 entries, and a checkpoint of 3" in done.stderr
     finally:
-        (office.folder / f"{election}.receipts.checkpoint").unlink()
+        office.forget(election)
 
 
 ALTERED = {
@@ -204,27 +150,14 @@ def test_a_log_that_was_altered(office: Office, engine: Engine, what: str) -> No
     cast(reader, 0, 1, 2)
     office.sequence()
     cast(reader, 3)
-    with psycopg.connect(_superuser(office)) as db:
+    with psycopg.connect(office.owner_url) as db:
         db.execute(f"{ALTERED[what]} WHERE election = '{name}'")
     try:
         done = office.log("sequence", "--once")
         assert done.returncode == 3 and "ALARM" in done.stderr, done.stderr
         assert reader.checkpoint().size == 3
     finally:
-        _forget(office, name)
-
-
-def _forget(office: Office, election: str) -> None:
-    """Let the other tests' sequencing go on."""
-    (office.folder / f"{election}.receipts.checkpoint").unlink()
-    with psycopg.connect(_superuser(office)) as db:
-        for table in ("log_entries", "log_tiles", "log_heads", "log_queue"):
-            db.execute(f"DELETE FROM {table} WHERE election = %s", (election,))
-
-
-def _superuser(office: Office) -> str:
-    """The owner: above every grant of ours."""
-    return office.engine.database.owner_url
+        office.forget(name)
 
 
 FORBIDDEN = {
@@ -248,6 +181,18 @@ FORBIDDEN = {
     ),
     "sequencer reads tokens": ("sequencer", "SELECT * FROM vote_tokens"),
 }
+
+
+def test_a_log_without_its_tiles_does_not_say_that_a_vote_is_still_to_come(
+    office: Office, reader: Reader
+) -> None:
+    ballot, _ = cast(reader, 0, 1)
+    office.sequence()
+    election = reader.door.election.id
+    with psycopg.connect(office.owner_url) as db:
+        db.execute("DELETE FROM log_tiles WHERE election = %s", (election,))
+    assert reader.get(f"receipt/{ballot.receipt_hash}/proof").status_code == 500
+    office.forget(election)
 
 
 @pytest.mark.parametrize("act", FORBIDDEN)
@@ -277,11 +222,35 @@ def test_unlinking_puts_nothing_into_the_log_again(
     office.sequence()
     before = reader.checkpoint()
     election.close()
-    unlink(election.engine, election.id, dispute_days=0)
+    election.pass_grace()
+    election.finish(office.sequence)
+    unlink(election.engine, election.id, dispute_days=0, without_export=True)
     office.sequence()
     assert reader.checkpoint() == before
     found = {
         one["election"]: one
         for one in json.loads(office.log("status", "--json").stdout)
+        if one["kind"] == "receipts"
     }
     assert found[election.id]["waiting"] == 0 and found[election.id]["size"] == 2
+
+
+def test_an_operator_sees_where_the_logs_stand(office: Office, reader: Reader) -> None:
+    cast(reader, 0)
+    office.sequence()
+    environment = {
+        **office.engine.env,
+        "VOTEPYRAMID_OWNER_DATABASE_URL": office.engine.database.owner_url,
+    }
+    command = [VOTEPYRAMID, "log", "status"]
+    for env, status, said in (
+        (environment, 0, f"{reader.door.election.id} receipts: 1 entries, 1 public"),
+        # The application's role may not look: a sentence says so.
+        (office.engine.env, 1, "permission denied"),
+    ):
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == status, done.stderr
+        assert said in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr

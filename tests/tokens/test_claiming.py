@@ -33,13 +33,7 @@ def _tokens(election: MadeElection, voter: str) -> int:
 
 def _events(election: MadeElection, kind: str, voter: str) -> int:
     subject = b64u(pseudonym(election.keys, election.id, voter))
-    found = election.count(
-        "SELECT count(*) FROM audit_events WHERE kind = %s AND subject = %s",
-        kind,
-        subject,
-    )
-    assert isinstance(found, int)
-    return found
+    return election.events(kind, subject)
 
 
 def test_a_claim_says_all_that_sealing_needs(
@@ -283,3 +277,8 @@ def test_claims_after_close(engine: Engine) -> None:
     for voter in ("v0", "v1"):
         assert_problem(door.claim(voter), 403, "election_closed")
     assert door.cast(ballot).content == first.content
+    # What was counted is written at the latest when the process leaves.
+    engine.restart()
+    counted = "SELECT (detail ->> 'count')::int FROM audit_events WHERE election = %s "
+    counted += "AND kind = 'untimely_claims_refused'"
+    assert election.count(counted, election.id) == 2

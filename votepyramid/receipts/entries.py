@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from votepyramid.logs.store import LogDamaged
+from votepyramid.protocol.bulk import leaf_of_answer
 from votepyramid.protocol.encoding import ProtocolError
-from votepyramid.protocol.receipt import parse_answer
+from votepyramid.protocol.leaf import receipt_hash
 from votepyramid.votes import service as votes
 
 
@@ -25,9 +26,9 @@ def _leaf(wanted: str, answer: str | None) -> bytes:
     if answer is None:
         raise LogDamaged(f"the vote {wanted} waits for the log, and is gone")
     try:
-        found = parse_answer(answer.encode())
+        leaf = leaf_of_answer(answer.encode())
     except ProtocolError as error:
         raise LogDamaged(f"the receipt of {wanted} was altered: {error}") from None
-    if found.receipt_hash != wanted:
+    if receipt_hash(leaf) != wanted:
         raise LogDamaged(f"the receipt of {wanted} is another vote's")
-    return found.leaf
+    return leaf

@@ -13,6 +13,7 @@ ASK_AGAIN_S = "2"
 # How long caches keep a checkpoint, and what can never change.
 CHECKPOINT_S = 2
 TILE_S = 365 * 24 * 3600
+PLAIN = "text/plain; charset=utf-8"
 
 
 class _Here(Response):

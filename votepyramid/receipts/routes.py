@@ -13,5 +13,13 @@ def includeme(config: Configurator) -> None:
         "receipts.proof", "/api/elections/{election}/receipt/{receipt_hash}/proof"
     )
     config.add_route("log.checkpoint", "/api/elections/{election}/log/checkpoint")
+    config.add_route(
+        "log.consistency", "/api/elections/{election}/log/consistency/{old}/{new}"
+    )
+    config.add_route(
+        "log.audit_checkpoint", "/api/elections/{election}/audit-log/checkpoint"
+    )
     config.add_route("log.tile", "/api/elections/{election}/log/tile/{path:.*}")
+    config.add_route("statement.closing", "/api/elections/{election}/statement/closing")
+    config.add_route("absence", "/api/elections/{election}/absence/{tag}")
     config.scan("votepyramid.receipts.views")

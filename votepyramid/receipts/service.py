@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Engine
 
 from votepyramid.db import reading
+from votepyramid.engine import metrics
 from votepyramid.errors import Code, Refused
 from votepyramid.protocol.encoding import NotCanonical, check_id
 from votepyramid.votes import service as votes
@@ -20,6 +21,15 @@ def find(engine: Engine, election: str, receipt_hash: str) -> Status:
         raise Refused(Code.RECEIPT_UNKNOWN) from None
     with reading(engine) as connection:
         found = votes.status(connection, election, receipt_hash)
+    metrics.RECEIPTS.labels(_answer(found)).inc()
     if found is None:
         raise Refused(Code.RECEIPT_UNKNOWN)
     return found
+
+
+def _answer(found: Status | None) -> str:
+    if found is None:
+        return "unknown"
+    if found.receipt is not None:
+        return "recorded"
+    return "pending" if found.code is None else "rejected"

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from votepyramid.audit.junk import JunkCounter
 from votepyramid.db import reading
 from votepyramid.elections.service import Manifests
 from votepyramid.engine.gateway import Gateway
@@ -19,6 +20,7 @@ from votepyramid.keys.service import ElectionKeys
 from votepyramid.protocol.encoding import b64u
 from votepyramid.settings import Settings
 from votepyramid.tokens import service
+from votepyramid.tokens.none_issued import Stated, state
 from votepyramid.tokens.service import IssuedToken
 from workflows import messages as m
 
@@ -96,12 +98,14 @@ class Claiming:
         engine: Engine,
         gateway: Gateway[ClaimAnswer],
         keys: ElectionKeys,
+        junk: JunkCounter,
         manifests: Manifests,
         settings: Settings,
     ) -> None:
         self._engine = engine
         self._gateway = gateway
         self._keys = keys
+        self._junk = junk
         self._timeout = settings.answer_timeout
         self._manifests = manifests
 
@@ -115,12 +119,21 @@ class Claiming:
         with reading(self._engine) as connection:
             arrival = service.arrive(connection, election_id, voter_id)
         if arrival.refusal is not None:
+            self._junk.note_claim(election_id, arrival.refusal)
             raise Refused(arrival.refusal)
         issued = arrival.issued
         if issued is None:
             issued = self._issue(election_id, voter_id, style, arrival)
         b = service.bearer(self._keys, election_id, own, voter_id, issued.counter)
         return ClaimedToken(b, issued.style, own)
+
+    def none_issued(self, election_id: str, voter_id: str) -> Stated:
+        """The signed statement that no token was issued to this voter.
+
+        Raises Refused: ELECTION_UNKNOWN and as `none_issued.state`.
+        """
+        fixed = self._manifests.get(election_id)
+        return state(self._engine, self._keys, election_id, fixed, voter_id)
 
     def _issue(
         self,

@@ -1,11 +1,21 @@
-"""The `vote_tokens` table: one live token per voter and election."""
+"""The `vote_tokens` table: one live token per voter and election. Who never had one."""
 
 from __future__ import annotations
 
 import uuid
 from datetime import datetime
 
-from sqlalchemy import Boolean, DateTime, ForeignKey, Index, Integer, Text, func, text
+from sqlalchemy import (
+    Boolean,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from votepyramid.db import Base
@@ -43,3 +53,12 @@ class VoteToken(Base):
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     reuse_count: Mapped[int] = mapped_column(Integer, server_default="0")
     rejected_count: Mapped[int] = mapped_column(Integer, server_default="0")
+
+
+class NoneIssued(Base):
+    """Who was told, by keyed pseudonym, that no token was issued: audited once."""
+
+    __tablename__ = "none_issued"
+
+    election: Mapped[str] = mapped_column(ForeignKey("elections.id"), primary_key=True)
+    pseudonym: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)

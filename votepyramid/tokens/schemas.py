@@ -1,4 +1,4 @@
-"""The body of a claim."""
+"""The bodies of a claim and of its opposite."""
 
 from __future__ import annotations
 
@@ -12,3 +12,7 @@ class ClaimSchema(StrictSchema):
     """{} or {style}: without one, the style of the voter's precinct."""
 
     style = text(check_id, missing=None)
+
+
+class NoneIssuedSchema(StrictSchema):
+    """{}: who asks is all there is to know."""

@@ -66,12 +66,7 @@ def arrive(connection: Connection, election: str, voter_id: str) -> ClaimArrival
     """
     row = connection.execute(
         select(
-            func.clock_timestamp().label("clock"),
-            Election.status,
-            Election.opens_at,
-            Election.closes_at,
-            Election.closed_at,
-            Election.grace_seconds,
+            *elections.STANDING,
             Voter.ref,
             VoteToken.counter,
             VoteToken.style,
@@ -193,10 +188,16 @@ class _Issuer:
 
     def _apply(self, batch: list[Claim]) -> None:
         granted = [claim for claim in batch if self._eligible(claim)]
-        fresh = self._insert(_one_each(granted))
+        # The database would refuse it; who has a token gets it again.
+        fresh = set() if self._over else self._insert(_one_each(granted))
         outcomes = self._granted(granted, fresh)
         refused = [claim for claim in batch if claim.key not in outcomes]
-        self.outcomes |= outcomes | self._refuse(refused)
+        no = self._too_late if self._over else self._refuse
+        self.outcomes |= outcomes | no(refused)
+
+    @property
+    def _over(self) -> bool:
+        return self.election.status in elections.OVER
 
     def _eligible(self, claim: Claim) -> bool:
         return claim.voter is not None and self.verdicts[claim.key].reason is None
@@ -279,6 +280,18 @@ class _Issuer:
             ],
         )
         return outcomes
+
+    def _too_late(self, claims: list[Claim]) -> dict[str, ClaimOutcome]:
+        """The election is finished, however early they arrived. Leaves no trace."""
+        return {
+            claim.key: ClaimOutcome(
+                claim.key,
+                Code.ELECTION_CLOSED,
+                issue="not issued",
+                audit="not needed",
+            )
+            for claim in claims
+        }
 
     def _refuse(self, claims: list[Claim]) -> dict[str, ClaimOutcome]:
         """Audit a refusal the first time, count it after.

@@ -1,4 +1,5 @@
-"""POST tokens/claim/: an authenticated voter claims the one-time token."""
+"""POST tokens/claim/: an authenticated voter claims the one-time token. After the end,
+tokens/none-issued/: has it in writing that there was none."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from typing import Any
 
 from pyramid.view import view_config
 
-from votepyramid.tokens.schemas import MAX_BODY, ClaimSchema
+from votepyramid.tokens.schemas import MAX_BODY, ClaimSchema, NoneIssuedSchema
 from votepyramid.web.schemas import read_body
 
 
@@ -29,3 +30,20 @@ def claim(request: Any) -> dict[str, str]:
         "style": token.style,
         "manifest_hash": token.manifest_hash.hex(),
     }
+
+
+@view_config(
+    route_name="tokens.none_issued",
+    request_method="POST",
+    permission="claim",
+    unsafe=True,
+    renderer="json",
+    http_cache=0,
+)
+def none_issued(request: Any) -> dict[str, str]:
+    """The same statement at every asking, or why there is none."""
+    read_body(request, NoneIssuedSchema(), MAX_BODY)
+    voter, election = request.identity, request.matchdict["election"]
+    request.services.limits.claim(election, voter)
+    stated = request.services.claiming.none_issued(election, voter)
+    return {"statement": stated.note, "nonce": stated.nonce.hex()}

@@ -66,7 +66,7 @@ class VoteLine:
     def message(
         self, election: str, group_id: str, items: Sequence[Item[Answer]]
     ) -> m.SubmitVotesInput:
-        votes = [_cast_vote(item.content) for item in items]
+        votes = [cast_vote(item.content.ballot, item.content.at) for item in items]
         return m.SubmitVotesInput(election=election, group_id=group_id, votes=votes)
 
     def read(self, election: str, items: Sequence[Item[Answer]]) -> dict[str, Answer]:
@@ -143,7 +143,7 @@ class Casting:
                 known = service.status(connection, ballot.election, ballot.receipt_hash)
             if known is not None and known.pending:
                 return Pending(ballot.receipt_hash)
-        self._junk.note(ballot.election, refusal)
+        self._junk.note_vote(ballot.election, refusal)
         raise Refused(refusal)
 
     def _wait(self, ballot: CastBallot, place: Place[Answer]) -> Answer | Pending:
@@ -186,8 +186,8 @@ class Casting:
             holding.settle(connection, ballot.receipt_hash, group, code)
 
 
-def _cast_vote(arrived: _Arrived) -> m.CastVote:
-    ballot = arrived.ballot
+def cast_vote(ballot: CastBallot, at: datetime) -> m.CastVote:
+    """What travels of a ballot that arrived at `at`."""
     return m.CastVote(
         receipt_hash=ballot.receipt_hash,
         token_id=str(ballot.token_id),
@@ -198,7 +198,7 @@ def _cast_vote(arrived: _Arrived) -> m.CastVote:
         suite=ballot.suite,
         key_id=ballot.key_id.hex(),
         manifest_hash=ballot.manifest_hash.hex(),
-        arrived_at=arrived.at.astimezone(UTC).isoformat(),
+        arrived_at=at.astimezone(UTC).isoformat(),
     )
 
 

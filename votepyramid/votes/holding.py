@@ -11,8 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Text, any_, bindparam, case, func, or_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    Connection,
+    Text,
+    any_,
+    bindparam,
+    case,
+    cast,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from votepyramid.votes.models import VoteGroup
 from workflows.messages import alone
@@ -79,6 +90,14 @@ def settle(
     Nothing that was decided before is changed, and nothing for other holders.
     """
     connection.execute(_SETTLE, _let_go([receipt_hash], workflow_id, code))
+
+
+def ended(
+    connection: Connection, receipt_hashes: Sequence[str], workflow_id: str
+) -> None:
+    """`settle` with ENDED, by the function that the administrators' role may call."""
+    hashes = cast(list(receipt_hashes), ARRAY(Text))
+    connection.execute(select(func.votes_ended(workflow_id, hashes)))
 
 
 def refused(

@@ -4,6 +4,9 @@ Exactly-once rests on row locks and unique indexes, never on a step running only
 once. A recorded vote is recognised by its receipt hash before anything else is
 asked, so a repeated step, a repeated group and a repeated request all see it.
 
+An election that is finished meanwhile makes the database refuse the insert as a
+serialization failure; the step is done again, and finds that it is too late.
+
 Order matters. Tokens are locked in the order of their ids and votes inserted in the
 order of their tags; groups that share votes in another order deadlock.
 """
@@ -21,7 +24,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from votepyramid.audit import service as audit
 from votepyramid.db import GROUPS_CHANNEL, isolating, retrying
-from votepyramid.elections.service import ElectionView
+from votepyramid.elections.service import OVER, ElectionView
 from votepyramid.errors import Code
 from votepyramid.keys.service import ElectionKeys
 from votepyramid.tokens.models import VoteToken
@@ -84,9 +87,13 @@ def record(
 def _decide(connection: Connection, group: Group) -> list[VoteOutcome]:
     tokens = _lock_tokens(connection, group)
     known = stored_receipts(connection, [v.sent.receipt_hash for v in group.votes])
+    over = group.election.status in OVER
     for vote in group.votes:
         if vote.sent.receipt_hash in known:
             vote.done = _already_recorded(vote)
+        elif over:
+            # Whoever was promised an answer has it: `election finish` waits for them.
+            vote.code = Code.ELECTION_CLOSED
         elif vote.code != ISOLATED:
             vote.code = tokens.get(vote.token, Code.TOKEN_UNKNOWN) or vote.code
     open_votes = [vote for vote in group.votes if vote.done is None]

@@ -14,7 +14,17 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Row, Text, Uuid, bindparam, func, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Row,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    func,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from votepyramid.elections import service as elections
@@ -28,7 +38,7 @@ from votepyramid.tokens.models import VoteToken
 from votepyramid.votes.ballots import CastBallot, judge
 from votepyramid.votes.envelope import seal_row
 from votepyramid.votes.holding import ENDED
-from votepyramid.votes.models import VoteGroup, VoteSubmission
+from votepyramid.votes.models import VoteGroup, VoteSubmission, decided
 from workflows.messages import (
     ISOLATED,
     EncryptedBallot,
@@ -85,12 +95,7 @@ _RECEIPT = (
 )
 _ARRIVALS = (
     select(
-        func.clock_timestamp().label("clock"),
-        Election.status,
-        Election.opens_at,
-        Election.closes_at,
-        Election.closed_at,
-        Election.grace_seconds,
+        *elections.STANDING,
         _TOKEN.label("token"),
         _RECEIPT.label("receipt"),
     )
@@ -99,7 +104,7 @@ _ARRIVALS = (
     .order_by(_ASKED.c.place)
 )
 _STORED = select(VoteSubmission.receipt_hash, VoteSubmission.receipt).where(
-    VoteSubmission.receipt_hash.in_(bindparam("receipt_hashes", expanding=True)),
+    VoteSubmission.receipt_hash == any_(bindparam("receipt_hashes", type_=ARRAY(Text))),
     VoteSubmission.status == "accepted",
 )
 _TOKENS = select(
@@ -153,8 +158,7 @@ def status(connection: Connection, election: str, receipt_hash: str) -> Status |
     """From Postgres alone; None when nothing is known of this receipt hash."""
     rows = connection.execute(
         select(VoteSubmission.receipt, VoteSubmission.code).where(
-            VoteSubmission.receipt_hash == receipt_hash,
-            VoteSubmission.election == election,
+            decided([receipt_hash]), VoteSubmission.election == election
         )
     ).all()
     receipt = next((row.receipt for row in rows if row.receipt is not None), None)
@@ -179,7 +183,7 @@ def stored_receipts(
     connection: Connection, receipt_hashes: Sequence[str]
 ) -> dict[str, str]:
     """The answers of those votes that are recorded, by receipt hash."""
-    rows = connection.execute(_STORED, {"receipt_hashes": receipt_hashes})
+    rows = connection.execute(_STORED, {"receipt_hashes": [*receipt_hashes]})
     return {row.receipt_hash: row.receipt for row in rows}
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, select
 
+from votepyramid.audit import service as audit
 from votepyramid.elections import service as elections
 from votepyramid.engine import control
 from votepyramid.settings import Settings
 from votepyramid.votes import holding
-from votepyramid.votes.models import VoteGroup, VoteSubmission
+from votepyramid.votes.models import UNDER_WAY, VoteGroup, VoteSubmission
 from workflows.messages import alone
 
 
@@ -46,15 +47,22 @@ class _Pending:
 
     def let_go(self, running: set[str]) -> list[str]:
         """The holders that have ended, unless whoever runs is none of the noted."""
-        holders = self.held_by or [self.group_id]
-        gone = [one for one in holders if one not in running]
-        return gone if self.ended(running) or len(gone) < len(holders) else []
+        gone = [one for one in self.held_by if one not in running]
+        return gone if self.ended(running) or len(gone) < len(self.held_by) else []
 
 
-def settle(engine: Engine, settings: Settings, election: str) -> Settled:
+def settle(
+    engine: Engine,
+    settings: Settings,
+    election: str,
+    *,
+    reason: str | None = None,
+    second: str | None = None,
+) -> Settled:
     """Settle what no workflow holds any more. Safe to repeat.
 
-    Raises Refused(ELECTION_UNKNOWN) and TemporalAway.
+    Who acts is whom `engine` acts for, `second` who agreed. As the owner's role or that
+    of the administrators' pages. Raises Refused(ELECTION_UNKNOWN) and TemporalAway.
     """
     with engine.connect() as connection:
         elections.get(connection, election)
@@ -63,25 +71,24 @@ def settle(engine: Engine, settings: Settings, election: str) -> Settled:
     with engine.begin() as connection:
         for one in waiting:
             for workflow in one.let_go(running):
-                holding.settle(connection, one.receipt_hash, workflow, holding.ENDED)
-    return Settled(
-        [one.receipt_hash for one in waiting if one.ended(running)],
-        [one.receipt_hash for one in waiting if not one.ended(running)],
-    )
+                holding.ended(connection, [one.receipt_hash], workflow)
+        ended = [one.receipt_hash for one in waiting if one.ended(running)]
+        if ended:
+            detail = {"ended": len(ended), **audit.why(reason, second)}
+            event = audit.Event("votes_settled", detail=detail)
+            audit.append(connection, election, [event])
+    held = [one.receipt_hash for one in waiting if not one.ended(running)]
+    return Settled(ended, held)
 
 
 def _pending(connection: Connection, election: str) -> list[_Pending]:
-    recorded = select(VoteSubmission.id).where(
+    recorded = select(VoteSubmission.receipt_hash).where(
         VoteSubmission.receipt_hash == VoteGroup.receipt_hash,
         VoteSubmission.status == "accepted",
     )
     rows = connection.execute(
         select(VoteGroup.receipt_hash, VoteGroup.group_id, VoteGroup.held_by)
-        .where(
-            VoteGroup.election == election,
-            VoteGroup.outcome.is_(None),
-            ~recorded.exists(),
-        )
+        .where(VoteGroup.election == election, UNDER_WAY, ~recorded.exists())
         .order_by(VoteGroup.receipt_hash)
     )
     return [_Pending(row.receipt_hash, row.group_id, row.held_by) for row in rows]
