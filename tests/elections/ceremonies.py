@@ -73,8 +73,9 @@ class Office:
             connection.execute(text(statement), values)
 
     def kinds(self, election: str) -> list[str]:
-        """The kinds of the election's audit events, in order."""
-        query = "SELECT kind FROM audit_events WHERE election = :e ORDER BY id"
+        """The kinds of the election's audit events, in order, but for its keys'."""
+        query = "SELECT kind FROM audit_events WHERE election = :e "
+        query += "AND kind <> 'key_made' ORDER BY id"
         return [row.kind for row in self.all(query, e=election)]
 
 
@@ -89,6 +90,7 @@ def office(database: Database) -> Iterator[Office]:
         try:
             yield Office(owner, app, keys, kek)
         finally:
+            keys.close()
             owner.dispose()
             app.dispose()
 

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from click.testing import CliRunner, Result
 
 from tests.elections.ceremonies import HEADER, ROSTER, Office, times
 from tests.elections.drafts import draft, manifest
 from tests.support.databases import Database
+from tests.support.stacks import VOTEPYRAMID
+from votepyramid.audit.operators import login_name
 from votepyramid.cli import main
 from votepyramid.elections import keygen
 from votepyramid.eligibility.identity import JwtVerifier
@@ -57,6 +60,17 @@ def said(result: Result, status: int = 0) -> dict[str, Any]:
     return document
 
 
+def test_log_lines_stay_out_of_what_is_printed(
+    run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A program reads the one; a thread beside may say the other at any time."""
+    assert run("election", "--help").exit_code == 0
+    structlog.get_logger().warning("something_happened")
+    printed, logged = capfd.readouterr()
+    assert "something_happened" in logged
+    assert not printed
+
+
 def write(path: Path, value: Any) -> Path:
     path.write_text(value if isinstance(value, str) else json.dumps(value))
     return path
@@ -86,7 +100,9 @@ def signed(run: Run, tmp_path: Path) -> tuple[Path, str]:
     return out, public["authority"]
 
 
-def test_an_election_from_keys_to_unlinking(run: Run, tmp_path: Path) -> None:
+def test_an_election_from_keys_to_unlinking(
+    run: Run, office: Office, tmp_path: Path
+) -> None:
     file, authority = signed(run, tmp_path)
     result = run("election", "create", file, "--authority", authority, "--json")
     assert said(result)["status"] == "created"
@@ -98,12 +114,23 @@ def test_an_election_from_keys_to_unlinking(run: Run, tmp_path: Path) -> None:
         4,
     )
     assert len(imported["file_sha256"]) == 64
-    assert said(run("election", "open", "spring", "--json"))["status"] == "open"
+    shift = {"VOTEPYRAMID_OPERATOR": "second shift"}
+    opened = said(run("election", "open", "spring", "--json", **shift))
+    assert opened["status"] == "open"
+    who = "SELECT DISTINCT detail ->> 'by' AS by, kind FROM audit_events ORDER BY kind"
+    assert {row.kind: row.by for row in office.all(who) if row.by} == {
+        "election_created": login_name(),
+        "election_opened": "second shift",
+        "election_prepared": login_name(),
+        "roster_imported": login_name(),
+    }
     shown = said(run("election", "show", "spring", "--json"))
     assert shown["voters"] == 4 and shown["authority"] == authority
-    assert said(run("election", "close", "spring", "--early", "--json"))
+    assert said(run("election", "close", "spring", "--early", "--by-hand", "--json"))
     result = run("election", "unlink", "spring", "--yes", "--json")
-    assert "dispute" in said(result, 1)["error"]
+    assert "election finish spring" in said(result, 1)["error"]
+    result = run("election", "finish", "spring", "--json")
+    assert "are answered until" in said(result, 1)["error"]
 
 
 def test_the_same_for_people(run: Run, tmp_path: Path) -> None:
@@ -117,25 +144,44 @@ def test_the_same_for_people(run: Run, tmp_path: Path) -> None:
         (("roster", "import", "spring", roster), "version 1 of spring: 4 voters, 4"),
         (("election", "open", "spring"), "is open from"),
         (("election", "show", "spring"), "tokens_issued"),
-        (("election", "close", "spring", "--early"), "is closed; ballots"),
+        (("election", "close", "spring", "--early", "--by-hand"), "is closed; ballots"),
     ):
         result = run(*words)
         assert result.exit_code == 0, result.output
         assert expected in result.stdout
 
 
-def test_unlinking_is_asked_for_by_name(run: Run, office: Office) -> None:
+def test_unlinking_is_asked_for_by_name(
+    run: Run, office: Office, database: Database, tmp_path: Path
+) -> None:
     office.open()
-    said(run("election", "close", "spring", "--early", "--json"))
+    said(run("election", "close", "spring", "--early", "--by-hand", "--json"))
     office.run(
         "UPDATE elections SET opens_at = opens_at - interval '9 days', "
         "closes_at = opens_at - interval '8 days'"
     )
+    asked = said(run("election", "finish", "spring", "--json"), 1)
+    assert "votepyramid log sequence --once" in asked["error"]
+    env = {
+        **os.environ,
+        "VOTEPYRAMID_KEK_FILE": str(office.kek),
+        "VOTEPYRAMID_DATABASE_URL": database.sequencer_url,
+        "VOTEPYRAMID_CHECKPOINT_FOLDER": str(tmp_path / "checkpoints"),
+    }
+    subprocess.run([VOTEPYRAMID, "log", "sequence", "--once"], env=env, check=True)
+    finished = said(run("election", "finish", "spring", "--json"))
+    assert finished["status"] == "finished"
+    result = run("election", "finish", "spring")
+    assert result.stdout == finished["statement"]
+    assert finished["statement"].startswith("evote/closing/v1\n")
     for typed in ("autumn\n", "\n\n", "yes\n"):
         result = run("election", "unlink", "spring", input=typed)
         assert result.exit_code == 1
-        assert office.all("SELECT status FROM elections")[0][0] == "closed"
-    result = run("election", "unlink", "spring", "--json", input="spring\n")
+        assert office.all("SELECT status FROM elections")[0][0] == "finished"
+    unlink = ("election", "unlink", "spring", "--dispute-days", "0", "--json")
+    result = run(*unlink, input="spring\n")
+    assert "audit export spring" in said(result, 1)["error"]
+    result = run(*unlink, "--without-export", input="spring\n")
     assert said(result) == {
         "id": "spring",
         "status": "unlinked",

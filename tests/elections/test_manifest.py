@@ -15,7 +15,6 @@ from tests.elections.drafts import draft, manifest
 from votepyramid.elections.manifest import (
     ManifestInvalid,
     check,
-    parse_time,
     require,
     schema,
 )
@@ -251,7 +250,7 @@ def test_a_draft_may_leave_out_what_prepare_fills_in() -> None:
 
 
 def test_times_have_one_spelling() -> None:
-    assert parse_time("2026-11-23T08:00:00Z")
+    assert protocol.parse_time("2026-11-23T08:00:00Z")
     for text in (
         "2026-11-23T8:00:00Z",
         "2026-11-23t08:00:00z",
@@ -262,7 +261,7 @@ def test_times_have_one_spelling() -> None:
         None,
         0,
     ):
-        assert parse_time(text) is None
+        assert protocol.parse_time(text) is None
 
 
 _json = st.recursive(

@@ -12,7 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from tests.elections.ceremonies import Office, refs
-from votepyramid.elections import ceremony, service
+from votepyramid.audit import exports
+from votepyramid.elections import ceremony, service, unlinking
 from votepyramid.elections.ceremony import CeremonyError
 from votepyramid.elections.unlinking import unlink
 from votepyramid.errors import Code
@@ -90,8 +91,8 @@ def _insert(
     )
 
 
-def finish(office: Office, election: str = "spring") -> None:
-    """Close it, with grace and dispute window long over."""
+def finish(office: Office, election: str = "spring", *, exported: bool = True) -> None:
+    """Close it and state so, with grace and dispute window long over."""
     ceremony.close(office.owner, election, early=True)
     office.run(
         "UPDATE elections SET closed_at = opened_at, "
@@ -99,6 +100,29 @@ def finish(office: Office, election: str = "spring") -> None:
         "closes_at = opens_at - interval '30 days' WHERE id = :e",
         e=election,
     )
+    state(office, election)
+    if exported:
+        export(office, election)
+
+
+def state(office: Office, election: str = "spring", *, days: float = 20) -> None:
+    """As if `election finish` had signed, days ago: these votes have no leaves."""
+    office.run("UPDATE elections SET status = 'finished' WHERE id = :e", e=election)
+    office.run(
+        "INSERT INTO election_statements (election, kind, note, created_at) "
+        "VALUES (:e, 'closing', 'signed', now() - make_interval(hours => :hours))",
+        e=election,
+        hours=round(days * 24),
+    )
+
+
+def export(office: Office, election: str, **detail: object) -> None:
+    """As if `audit export` had been finished since."""
+    status = detail.pop("status", "finished")
+    wanting = exports.Wanting(**detail)
+    made = {"status": status, "sums": "ab" * 32, "wanting": wanting}
+    with office.owner.begin() as connection:
+        exports.note(connection, election, **made)
 
 
 _TOKEN_COLUMNS = (
@@ -221,7 +245,7 @@ def test_the_old_files_are_dropped(office: Office) -> None:
     finish(office)
 
     def paths() -> dict[str, str]:
-        tables = ("vote_tokens", "vote_submissions", "vote_groups", "wrapped_keys")
+        tables = unlinking._TABLES.split(", ")
         indexes = ("pk_vote_tokens", "uq_vote_submissions_tag")
         return {
             name: office.all(f"SELECT pg_relation_filepath('{name}')")[0][0]
@@ -301,7 +325,7 @@ def test_it_is_done_whole_or_not_at_all(office: Office) -> None:
     with pytest.raises(IntegrityError):
         unlink(office.owner, "spring")
     assert best_guess(office, casts) == VOTERS
-    assert office.all("SELECT status FROM elections")[0][0] == "closed"
+    assert office.all("SELECT status FROM elections")[0][0] == "finished"
     fresh = ElectionKeys(office.keys._provider, office.owner, 1000)
     assert fresh.issuance("spring") == office.keys.issuance("spring")
 
@@ -346,25 +370,28 @@ def test_refused_until_everything_is_over(office: Office) -> None:
     with pytest.raises(CeremonyError, match="close it first"):
         unlink(office.owner, "spring")
     ceremony.close(office.owner, "spring", early=True)
-    with pytest.raises(CeremonyError, match="--dispute-days"):
-        unlink(office.owner, "spring", dispute_days=0)  # the grace time
-    office.run("UPDATE elections SET closed_at = closed_at - interval '301 seconds'")
+    with pytest.raises(CeremonyError, match="election finish spring"):
+        unlink(office.owner, "spring", dispute_days=0)
+    # Long closed: the window begins with what there is to dispute.
+    office.run("UPDATE elections SET closed_at = closed_at - interval '30 days'")
+    state(office, days=2)
+    export(office, "spring")
     with pytest.raises(CeremonyError, match="dispute window"):
         unlink(office.owner, "spring")
-    with pytest.raises(CeremonyError, match="dispute window"):
-        unlink(office.owner, "spring", dispute_days=0.001)
-    unlink(office.owner, "spring", dispute_days=0)
+    with pytest.raises(CeremonyError, match="--dispute-days"):
+        unlink(office.owner, "spring", dispute_days=2.1)
+    unlink(office.owner, "spring", dispute_days=1.9)
     with pytest.raises(CeremonyError, match="unlinked already"):
         unlink(office.owner, "spring", dispute_days=0)
 
 
 def test_a_vote_under_way_holds_it_up(office: Office) -> None:
     hold_election(office)
-    finish(office)
     office.run(
-        "INSERT INTO vote_groups (receipt_hash, election, group_id) "
-        "VALUES ('waiting', 'spring', 'g')"
+        "INSERT INTO vote_groups (receipt_hash, election, group_id, held_by) "
+        "VALUES ('waiting', 'spring', 'g', ARRAY['g'])"
     )
+    finish(office)
     with pytest.raises(CeremonyError, match="1 votes of"):
         unlink(office.owner, "spring")
     office.run("UPDATE vote_groups SET outcome = 'x' WHERE receipt_hash = 'waiting'")

@@ -57,6 +57,7 @@ NOT_OPEN, CLOSED = Code.ELECTION_NOT_OPEN, Code.ELECTION_CLOSED
         # Closed after the announced time: that does not make the election longer.
         (Row("closed", closed_at=CLOSES + 9 * GRACE), CLOSES + GRACE, CLOSED, CLOSED),
         (Row("unlinked", closed_at=CLOSES), OPENS, CLOSED, CLOSED),
+        (Row("finished", closed_at=CLOSES), OPENS, CLOSED, CLOSED),
         (Row(grace_seconds=0), CLOSES - TICK, None, None),
         (Row(grace_seconds=0), CLOSES, CLOSED, CLOSED),
     ],

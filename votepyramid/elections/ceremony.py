@@ -6,24 +6,25 @@
     open, close
 
 Each step is one transaction with its audit event, run as the owner role: the
-application role cannot change an election. `unlinking.py` is the last step.
+application role cannot change an election. `finishing.py` and `unlinking.py` follow.
 """
 
 from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, text, update
 
 from votepyramid.audit import service as audit
 from votepyramid.audit.models import AuditEvent
+from votepyramid.elections import counting, service
 from votepyramid.elections import manifest as manifests
-from votepyramid.elections import service
+from votepyramid.elections.manifest import ManifestInvalid, ManifestProblem
 from votepyramid.elections.models import Election
 from votepyramid.elections.service import ElectionView
 from votepyramid.eligibility import policy
@@ -90,15 +91,13 @@ def prepare(
                 "take another id"
             )
         public = _public_keys(connection, election)
-        if not public:
-            public = _make_keys(connection, keys, election, origin)
+        fresh = BALLOT_BOX not in public
+        if not fresh:
+            _check_origin(public[BALLOT_BOX], election, origin)
+        public |= _make_keys(connection, keys, election, origin, public)
+        if fresh:
             audit.append(connection, election, [audit.Event("election_prepared")])
-    box = public.pop(BALLOT_BOX)
-    if VerifierKey.parse(box).name != origin:
-        raise CeremonyError(
-            f"election {election!r} was prepared for origin "
-            f"{VerifierKey.parse(box).name!r}: keep it, or take another id"
-        )
+    box = public[BALLOT_BOX]
     manifest["receipts"] = {"origin": origin, "key": box}
     manifest["signers"] = {name: public[_purpose(name)] for name in protocol.SIGNERS}
     manifests.require(manifest)
@@ -108,24 +107,14 @@ def prepare(
 def create(engine: Engine, signed: Any, authority: str) -> ElectionView:
     """Take a signed manifest in. `authority` is the signer's verifier key text.
 
-    Raises ManifestInvalid; ManifestError when the signature is not the authority's;
-    CeremonyError when the manifest was not prepared here or the election exists.
+    Raises ManifestInvalid with all that `problems` finds.
     """
-    manifest = protocol.open_manifest(signed, authority)
-    manifests.require(manifest)
-    election, m = manifest["id"], manifest_hash(manifest)
-    rules = policy.load(manifest["eligibility"])
     with engine.begin() as connection:
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(election))))
-        if _exists(connection, election):
-            raise CeremonyError(f"election {election!r} exists already")
-        named = {BALLOT_BOX: manifest["receipts"]["key"]}
-        named |= {_purpose(n): text for n, text in manifest["signers"].items()}
-        if _public_keys(connection, election) != named:
-            raise CeremonyError(
-                "the manifest's receipts and signers keys are not those of this "
-                "engine: run `election prepare` here, then sign what it wrote"
-            )
+        if found := problems(connection, signed, authority):
+            raise ManifestInvalid(found)
+        manifest = signed["manifest"]
+        election, m = manifest["id"], manifest_hash(manifest)
+        rules = policy.load(manifest["eligibility"])
         connection.execute(
             insert(Election).values(
                 id=election,
@@ -134,8 +123,8 @@ def create(engine: Engine, signed: Any, authority: str) -> ElectionView:
                 manifest_hash=m,
                 authority=authority,
                 policy_hash=rules.hash,
-                opens_at=manifests.parse_time(manifest["opens"]),
-                closes_at=manifests.parse_time(manifest["closes"]),
+                opens_at=protocol.parse_time(manifest["opens"]),
+                closes_at=protocol.parse_time(manifest["closes"]),
                 grace_seconds=manifest["grace_seconds"],
             )
         )
@@ -143,6 +132,49 @@ def create(engine: Engine, signed: Any, authority: str) -> ElectionView:
         event = audit.Event("election_created", detail=detail)
         audit.append(connection, election, [event])
         return service.get(connection, election)
+
+
+def problems(
+    connection: Connection, signed: Any, authority: str
+) -> list[ManifestProblem]:
+    """All that stands against taking a signed manifest in, as far as it can be read.
+
+    Its sense, the authority's signature, and whether it was prepared here and is new.
+    Until the transaction ends nobody else takes the same election in.
+    """
+    found = set()
+    try:
+        protocol.open_manifest(signed, authority)
+    except protocol.ManifestError as error:
+        found.add(ManifestProblem(error.path, error.problem))
+    manifest = signed.get("manifest", signed) if isinstance(signed, dict) else None
+    if isinstance(manifest, dict):
+        # What the protocol names first is among these, in other words.
+        found = {one for one in found if one.path in ("", "note")}
+        found.update(manifests.check(manifest))
+        found.update(_not_of_here(connection, manifest))
+    return sorted(found)
+
+
+def _not_of_here(
+    connection: Connection, manifest: dict[str, Any]
+) -> Iterator[ManifestProblem]:
+    election = str(manifest.get("id"))
+    connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(election))))
+    if _exists(connection, election):
+        yield ManifestProblem("id", f"election {election!r} exists already")
+        return
+    try:
+        named = {BALLOT_BOX: manifest["receipts"]["key"]}
+        named |= {_purpose(n): text for n, text in manifest["signers"].items()}
+    except (KeyError, TypeError, AttributeError):
+        named = {}
+    if _public_keys(connection, election) != named:
+        yield ManifestProblem(
+            "signers",
+            "the keys of receipts and signers are not those of this engine: run "
+            "`election prepare` here, then sign what it wrote",
+        )
 
 
 def open_election(engine: Engine, election: str) -> ElectionView:
@@ -177,14 +209,21 @@ def close(engine: Engine, election: str, *, early: bool = False) -> ElectionView
                 f"{view.closes_at:%Y-%m-%dT%H:%M:%SZ}: wait, or close it early with "
                 "--early"
             )
-        _move(connection, election, "election_closed", status="closed", closed_at=now)
+        shut(connection, election, now)
         return service.get(connection, election)
+
+
+def shut(connection: Connection, election: str, now: datetime) -> None:
+    """Close an open election whose row is held, in the caller's transaction."""
+    _move(connection, election, "election_closed", status="closed", closed_at=now)
 
 
 def show(connection: Connection, election: str) -> dict[str, Any]:
     """Where the election stands, with its counts, as plain JSON values.
 
-    As the owner role: the application role cannot read the audit log back.
+    `voters` are those of the newest roster; `eligible`, `tokens_issued`, `tokens_used`
+    and `votes_accepted` are `counting.Counts`. As the owner role: the application role
+    cannot read the audit log back.
     """
     view = service.get(connection, election)
     voters = connection.scalar(
@@ -194,42 +233,47 @@ def show(connection: Connection, election: str) -> dict[str, Any]:
         )
     )
 
-    def count(table: type[Any], *conditions: Any) -> int:
+    def rows(table: type[Any], *conditions: Any) -> int:
         query = select(func.count()).select_from(table)
         return (
             connection.scalar(query.where(table.election == election, *conditions)) or 0
         )
 
+    counted = counting.count(connection, election)
     return {
         **service.describe(view),
         "authority": view.authority,
         "policy_hash": view.policy_hash,
         "roster_version": view.roster_version,
         "voters": voters or 0,
-        "tokens_issued": count(VoteToken, VoteToken.revoked_at.is_(None)),
-        "tokens_used": count(VoteToken, VoteToken.used),
-        "tokens_revoked": count(VoteToken, VoteToken.revoked_at.is_not(None)),
-        "votes_accepted": count(VoteSubmission, VoteSubmission.status == "accepted"),
-        "votes_rejected": count(VoteSubmission, VoteSubmission.status == "rejected"),
-        "audit_events": count(AuditEvent),
+        "eligible": counted.eligible,
+        "tokens_issued": counted.tokens,
+        "tokens_used": counted.used,
+        "tokens_revoked": rows(VoteToken, VoteToken.revoked_at.is_not(None)),
+        "votes_accepted": counted.votes,
+        "votes_rejected": rows(VoteSubmission, VoteSubmission.status == "rejected"),
+        "audit_events": rows(AuditEvent),
         "issuance_key": _issuance_key_state(connection, election),
     }
 
 
 @contextmanager
 def changing(
-    engine: Engine, election: str
+    engine: Engine, election: str, *, exclusive: str = ""
 ) -> Iterator[tuple[Connection, ElectionView, datetime]]:
     """A transaction that holds the election's row, the election, and the clock.
 
-    Raises Refused(ELECTION_UNKNOWN).
+    `exclusive` waits for every transaction that issues or records in the election, at
+    most so long, and holds up those to come. Raises Refused(ELECTION_UNKNOWN).
     """
     with engine.begin() as connection:
         service.get(connection, election)
-        # Not the full lock: foreign keys of tokens and votes share the row's key,
-        # and a long import must not make voters wait.
         held = select(Election.id).where(Election.id == election)
-        connection.execute(held.with_for_update(key_share=True))
+        if exclusive:
+            connection.execute(text(f"SET LOCAL lock_timeout = '{exclusive}'"))
+        # Else not the full lock: foreign keys of tokens and votes share the row's key,
+        # and a long import must not make voters wait.
+        connection.execute(held.with_for_update(key_share=not exclusive))
         now = connection.execute(select(func.clock_timestamp())).scalar_one()
         yield connection, service.get(connection, election), now
 
@@ -239,16 +283,34 @@ def _move(connection: Connection, election: str, event: str, **values: Any) -> N
     audit.append(connection, election, [audit.Event(event)])
 
 
+def _check_origin(box: str, election: str, origin: str) -> None:
+    if VerifierKey.parse(box).name != origin:
+        raise CeremonyError(
+            f"election {election!r} was prepared for origin "
+            f"{VerifierKey.parse(box).name!r}: keep it, or take another id"
+        )
+
+
 def _make_keys(
-    connection: Connection, keys: ElectionKeys, election: str, origin: str
+    connection: Connection,
+    keys: ElectionKeys,
+    election: str,
+    origin: str,
+    made: Container[str],
 ) -> dict[str, str]:
-    """Store a fresh issuance key and signing keys; verifier texts by purpose."""
-    issuance = secrets.token_bytes(ISSUANCE_KEY_LENGTH)
-    keys.store(connection, election, "issuance", uuid.uuid4(), issuance)
+    """Store fresh keys where none are `made`; verifier texts by purpose.
+
+    Some are there when the draft was prepared by code that made fewer signers.
+    """
+    if BALLOT_BOX not in made:
+        issuance = secrets.token_bytes(ISSUANCE_KEY_LENGTH)
+        keys.store(connection, election, "issuance", uuid.uuid4(), issuance)
     names = {BALLOT_BOX: origin}
     names |= {_purpose(n): protocol.signer_name(origin, n) for n in protocol.SIGNERS}
     public = {}
     for purpose, name in names.items():
+        if purpose in made:
+            continue
         signer = SigningKey.generate(name)
         public[purpose] = signer.verifier.text()
         keys.store(

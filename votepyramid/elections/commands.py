@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.progress import Progress
 
-from votepyramid.elections import ceremony, keygen, manifest, service, unlinking
+from votepyramid.elections import (
+    ceremony,
+    finishing,
+    keygen,
+    manifest,
+    service,
+    unlinking,
+)
+from votepyramid.elections.closing_commands import close_command
 from votepyramid.elections.console import (
     answer,
     as_json,
     owner_engine,
+    owner_keys,
     read_json_file,
     refusing,
     write_new_file,
 )
-from votepyramid.keys import providers
-from votepyramid.keys.service import ElectionKeys
 from votepyramid.protocol import manifest as protocol
 from votepyramid.protocol.encoding import strict_json
 from votepyramid.protocol.identifiers import manifest_hash
@@ -42,7 +53,8 @@ def election() -> None:
     """Make, open, close and show elections.
 
     In this order: keygen, prepare, sign, create, (roster import), open, close,
-    (settle, where workflows were terminated), unlink.
+    (settle, where workflows were terminated), unlink. `finish` is for elections that
+    were closed by hand.
     """
 
 
@@ -95,9 +107,7 @@ def prepare_command(
     settings = Settings.load()
     if not isinstance(document, dict):
         raise ceremony.CeremonyError(f"{draft} is not a JSON object")
-    with owner_engine(settings) as engine:
-        provider = providers.make(settings)
-        keys = ElectionKeys(provider, engine, settings.data_key_rows)
+    with owner_engine(settings) as engine, owner_keys(settings, engine) as keys:
         made = ceremony.prepare(engine, keys, document)
     text = json.dumps(made, indent=2, ensure_ascii=False)
     write_new_file(output, f"{text}\n".encode())
@@ -168,21 +178,7 @@ def open_command(election_id: str, as_json: bool) -> None:
     )
 
 
-@election.command("close")
-@click.argument("election_id")
-@click.option("--early", is_flag=True, help="Even before the announced time.")
-@as_json
-@refusing
-def close_command(election_id: str, early: bool, as_json: bool) -> None:
-    """End the election; ballots are still taken for the grace time."""
-    with owner_engine() as engine:
-        view = ceremony.close(engine, election_id, early=early)
-    until = service.grace_ends_at(view)
-    answer(
-        as_json,
-        service.describe(view),
-        f"Election {view.id} is closed; ballots under claimed tokens until {until}.",
-    )
+election.add_command(close_command)
 
 
 @election.command("show")
@@ -221,6 +217,27 @@ def settle_command(election_id: str, as_json: bool) -> None:
     )
 
 
+@election.command("finish")
+@click.argument("election_id")
+@as_json
+@refusing
+def finish_command(election_id: str, as_json: bool) -> None:
+    """Sign the closing statement, once every vote is in the published log.
+
+    After the grace time. Refuses while anything is missing, and says what. Then
+    nothing more is issued or recorded. Done again, it prints the same statement.
+    """
+    settings = Settings.load()
+    with (
+        owner_engine(settings) as engine,
+        owner_keys(settings, engine) as keys,
+        _bar(quiet=as_json) as progress,
+    ):
+        done = finishing.finish(engine, keys, election_id, progress=progress)
+    shown = {**service.describe(done.election), "statement": done.note}
+    answer(as_json, shown, done.note.rstrip())
+
+
 @election.command("unlink")
 @click.argument("election_id")
 @click.option(
@@ -228,27 +245,59 @@ def settle_command(election_id: str, as_json: bool) -> None:
     type=click.FloatRange(0, 3650),
     default=unlinking.DISPUTE_DAYS,
     show_default=True,
-    help="How long after the grace time disputes are heard.",
+    help="How long after `finish` disputes are heard.",
+)
+@click.option(
+    "--without-export",
+    is_flag=True,
+    help="Though no whole export was made since `finish`. For elections that nobody is "
+    "to audit, or whose histories are lost: afterwards nobody can check any more that "
+    "every vote and token came through a workflow.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask; it cannot be undone.")
 @as_json
 @refusing
 def unlink_command(
-    election_id: str, dispute_days: float, yes: bool, as_json: bool
+    election_id: str,
+    dispute_days: float,
+    without_export: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
-    """Remove for ever what links voters to ballots, and destroy the issuance key."""
+    """Remove for ever what links voters to ballots, and destroy the issuance key.
+
+    Archived workflow histories go with it: export for auditors before, and wait until
+    they have verified.
+    """
     if not yes:
         question = "It cannot be undone. Type the election's id to go on"
         if click.prompt(question, err=True) != election_id:
             raise ceremony.CeremonyError("not the election's id: nothing was done")
     with owner_engine() as engine:
-        done = unlinking.unlink(engine, election_id, dispute_days=dispute_days)
+        done = unlinking.unlink(
+            engine,
+            election_id,
+            dispute_days=dispute_days,
+            without_export=without_export,
+        )
     shown = {"id": election_id, "status": "unlinked"}
     answer(
         as_json,
         {**shown, "tokens": done.tokens, "votes": done.votes},
         f"Unlinked {done.tokens} tokens and {done.votes} ballots of {election_id}.",
     )
+
+
+@contextmanager
+def _bar(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on standard error, by entries of the log."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    with Progress(console=console) as bar:
+        task = bar.add_task("Reading the log", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 def _passphrase(file: Path | None, *, confirm: bool = False) -> str:

@@ -15,14 +15,20 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from votepyramid.audit.operators import acting
 from votepyramid.db import make_engine
 from votepyramid.elections.ceremony import CeremonyError
 from votepyramid.elections.keygen import KeyFileError
 from votepyramid.elections.manifest import ManifestInvalid
 from votepyramid.eligibility.roster_files import RosterInvalid
-from votepyramid.engine.control import TemporalAway
+from votepyramid.engine.control import TemporalAway, WorkRefused
+from votepyramid.engine.rewrapping import RewrapEnded
 from votepyramid.errors import PROBLEMS, Refused
+from votepyramid.keys import providers
 from votepyramid.keys.provider import KeyProviderError
+from votepyramid.keys.service import ElectionKeys
+from votepyramid.logs.keeping import KeepingError
+from votepyramid.people.errors import PeopleError
 from votepyramid.protocol.encoding import ProtocolError
 from votepyramid.settings import Settings, SettingsError
 
@@ -34,7 +40,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 
 @contextmanager
 def owner_engine(settings: Settings | None = None) -> Iterator[Engine]:
-    """An engine of the owner role. Raises SettingsError."""
+    """An engine of the owner role, for the settings' operator. Raises SettingsError."""
     settings = settings or Settings.load()
     engine = make_engine(
         settings.require("owner_database_url"),
@@ -42,9 +48,19 @@ def owner_engine(settings: Settings | None = None) -> Iterator[Engine]:
         application_name="votepyramid-operator",
     )
     try:
-        yield engine
+        yield acting(engine, settings)
     finally:
         engine.dispose()
+
+
+@contextmanager
+def owner_keys(settings: Settings, engine: Engine) -> Iterator[ElectionKeys]:
+    """The keys of elections, for one command; wiped at its end."""
+    keys = ElectionKeys(providers.make(settings), engine, settings.data_key_rows)
+    try:
+        yield keys
+    finally:
+        keys.close()
 
 
 def answer(as_json: bool, document: dict[str, Any], text: str) -> None:
@@ -93,15 +109,19 @@ def write_new_file(path: Path, data: bytes) -> None:
 _MENDABLE = (
     CeremonyError,
     DBAPIError,
+    KeepingError,
     KeyFileError,
     KeyProviderError,
     ManifestInvalid,
+    PeopleError,
     PoolTimeout,
     ProtocolError,
     Refused,
+    RewrapEnded,
     RosterInvalid,
     SettingsError,
     TemporalAway,
+    WorkRefused,
 )
 
 

@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -73,15 +72,6 @@ def require(document: Any, *, draft: bool = False) -> None:
     """Raise ManifestInvalid unless `check` finds nothing."""
     if problems := check(document, draft=draft):
         raise ManifestInvalid(problems)
-
-
-def parse_time(text: object) -> datetime | None:
-    """An aware UTC time from its one spelling, `2026-11-23T08:00:00Z`, or None."""
-    try:
-        time = datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    return time if time.strftime("%Y-%m-%dT%H:%M:%SZ").zfill(20) == text else None
 
 
 def _is_integer(_checker: Any, value: Any) -> bool:
@@ -182,7 +172,9 @@ def _canonical(document: dict[str, Any]) -> Iterator[ManifestProblem]:
 
 
 def _period(document: dict[str, Any]) -> Iterator[ManifestProblem]:
-    times = {name: parse_time(document.get(name)) for name in ("opens", "closes")}
+    times = {
+        name: protocol.parse_time(document.get(name)) for name in ("opens", "closes")
+    }
     for name, time in times.items():
         if time is None and name in document:
             yield ManifestProblem(name, "is not a time like 2026-11-23T08:00:00Z")

@@ -1,6 +1,7 @@
 """What the hot path asks of an election: what it is, and whether it takes votes.
 
-Reads only. Making and moving elections is `ceremony.py`; `unlinking.py` ends them.
+Reads only. Making and moving elections is `ceremony.py`; `finishing.py` and
+`unlinking.py` end them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, Row, bindparam, select
+from sqlalchemy import Connection, Engine, Row, bindparam, func, select
 
 from votepyramid.db import reading
 from votepyramid.elections.models import Election
@@ -108,6 +109,10 @@ class Manifests:
         return known
 
 
+# From then on nothing is issued or recorded; the database sees to it as well.
+OVER = frozenset({"finished", "unlinked"})
+
+
 class Standing(Protocol):
     """What the windows look at: a view, or a row with these columns."""
 
@@ -121,6 +126,17 @@ class Standing(Protocol):
     def closed_at(self) -> datetime | None: ...
     @property
     def grace_seconds(self) -> int: ...
+
+
+# For a row that is one, with the database's clock to judge it by.
+STANDING = (
+    func.clock_timestamp().label("clock"),
+    Election.status,
+    Election.opens_at,
+    Election.closes_at,
+    Election.closed_at,
+    Election.grace_seconds,
+)
 
 
 def ends_at(election: Standing) -> datetime:
@@ -141,7 +157,7 @@ def claim_window(election: Standing, now: datetime) -> Code | None:
     """
     if election.status == "created" or now < election.opens_at:
         return Code.ELECTION_NOT_OPEN
-    if election.status == "unlinked" or now >= ends_at(election):
+    if election.status in OVER or now >= ends_at(election):
         return Code.ELECTION_CLOSED
     return None
 
@@ -154,7 +170,7 @@ def cast_window(election: Standing, at: datetime) -> Code | None:
     """
     if election.status == "created" or at < election.opens_at:
         return Code.ELECTION_NOT_OPEN
-    if election.status == "unlinked" or at >= grace_ends_at(election):
+    if election.status in OVER or at >= grace_ends_at(election):
         return Code.ELECTION_CLOSED
     return None
 

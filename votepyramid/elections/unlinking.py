@@ -3,9 +3,11 @@
 While an election runs, the holder of the issuance key can compute a voter's ballot
 tag, and whoever sees the tables' order and times can guess. `unlink` takes away both:
 tokens get random ids, rows are written anew in random order with one time for all,
-the issuance key is wiped, and the tables' old files are dropped by Postgres with the
-same commit. What stays is who was issued a token and whether it was used, and the
-ballots. Backups, write-ahead logs and workflow histories from before are not reached.
+the issuance key is wiped, archived workflow histories are removed, and the tables' old
+files are dropped by Postgres with the same commit. A claim's history holds the voter's
+reference beside the pseudonym of the audit log: auditors export and verify before this.
+What stays is who was issued a token and whether it was used, and the ballots. Backups,
+write-ahead logs and what Temporal itself still holds are not reached.
 """
 
 from __future__ import annotations
@@ -13,14 +15,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Engine, func, select, text, update
+from sqlalchemy import Connection, Engine, text, update
 
+from votepyramid.audit import exports
 from votepyramid.audit import service as audit
-from votepyramid.elections import service
+from votepyramid.elections import finishing, service
 from votepyramid.elections.ceremony import CeremonyError, changing
 from votepyramid.elections.models import Election
 from votepyramid.elections.service import ElectionView
-from votepyramid.votes.models import VoteGroup, VoteSubmission
 
 DISPUTE_DAYS = 7
 # Copying a large election takes longer than any request may.
@@ -38,36 +40,59 @@ class Unlinked:
 
 
 def unlink(
-    engine: Engine, election: str, *, dispute_days: float = DISPUTE_DAYS
+    engine: Engine,
+    election: str,
+    *,
+    dispute_days: float = DISPUTE_DAYS,
+    without_export: bool = False,
 ) -> Unlinked:
-    """Unlink a closed election, in one transaction.
+    """Unlink a finished election, in one transaction.
+
+    One whose manifest names no key for a closing statement need only be closed.
 
     Other elections' rows in the same tables are copied along, and their voters wait
     while it runs: choose a quiet hour.
 
-    Raises CeremonyError unless the election is closed, its grace time and dispute
-    window are over, and no vote of it is under way.
+    Raises CeremonyError unless the election is finished, its grace time and dispute
+    window are over, and no vote of it is under way; and unless a whole export of it was
+    made, or it is to be done `without_export`.
     """
     with changing(engine, election) as (connection, view, now):
         _check(connection, view, now, dispute_days)
+        exported = exports.whole_one(connection, election)
+        if not (exported or without_export):
+            _check_no_export_wanted(view)
         connection.execute(
             text(f"SET LOCAL statement_timeout = '{_STATEMENT_TIMEOUT}'")
         )
         connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
         connection.execute(text(f"LOCK TABLE {_TABLES} IN ACCESS EXCLUSIVE MODE"))
         # Again under the lock: a vote may have come in while we waited for it.
-        _check_nothing_under_way(connection, election)
+        finishing.check_nothing_under_way(connection, election)
         tokens = _renew(connection, "vote_tokens", _TOKENS, view)
         votes = _renew(connection, "vote_submissions", _VOTES, view)
-        _renew(connection, "vote_groups", _GROUPS, view)
+        _renew(connection, "vote_groups", _FORGET, view)
         _renew(connection, "wrapped_keys", _KEYS, view)
+        _renew(connection, "archived_histories", _FORGET, view)
+        # What was ordered names votes and the runs of their workflows.
+        _renew(connection, "orders", _FORGET, view)
         connection.execute(
             update(Election).where(Election.id == election).values(status="unlinked")
         )
-        detail = {"tokens": tokens, "votes": votes}
+        detail = {"tokens": tokens, "votes": votes, "exported": exported}
         event = audit.Event("election_unlinked", detail=detail)
         audit.append(connection, election, [event])
         return Unlinked(service.get(connection, election), tokens, votes)
+
+
+def _check_no_export_wanted(view: ElectionView) -> None:
+    # Without a key for statements none can be made.
+    if finishing.states(view):
+        raise CeremonyError(
+            f"no whole export of election {view.id!r} was made since it was finished, "
+            "and unlinking removes its histories: run `votepyramid audit export "
+            f"{view.id} DIR` and have it verified, or say --without-export"
+        )
 
 
 # What a row keeps. Counters and versions differ between voters and would pair a
@@ -84,12 +109,15 @@ _TOKENS = """
     WHERE election = :election
 """
 _VOTES = "UPDATE renewed SET created_at = :opens_at WHERE election = :election"
-_GROUPS = "DELETE FROM renewed WHERE election = :election"
+_FORGET = "DELETE FROM renewed WHERE election = :election"
 _KEYS = """
     UPDATE renewed SET wrapped = NULL
     WHERE election = :election AND purpose = 'issuance'
 """
-_TABLES = "vote_tokens, vote_submissions, vote_groups, wrapped_keys"
+_TABLES = (
+    "vote_tokens, vote_submissions, vote_groups, wrapped_keys, archived_histories, "
+    "orders"
+)
 
 
 def _renew(connection: Connection, table: str, change: str, view: ElectionView) -> int:
@@ -121,35 +149,20 @@ def _check(
 ) -> None:
     if view.status == "unlinked":
         raise CeremonyError(f"election {view.id!r} is unlinked already")
-    if view.status != "closed":
+    if view.status == "closed" and finishing.states(view):
+        raise CeremonyError(
+            f"election {view.id!r} has no closing statement: run `votepyramid election "
+            f"finish {view.id}` first"
+        )
+    if view.status not in ("closed", "finished"):
         raise CeremonyError(f"election {view.id!r} is {view.status}: close it first")
-    allowed = service.grace_ends_at(view) + timedelta(days=dispute_days)
+    # Disputes need what is stated at the end: the window begins with it.
+    over = finishing.finished_at(connection, view.id) or service.grace_ends_at(view)
+    allowed = over + timedelta(days=dispute_days)
     if now < allowed:
         raise CeremonyError(
             f"grace time and dispute window of election {view.id!r} last until "
             f"{allowed:%Y-%m-%dT%H:%M:%SZ}: until then a disputed token can still be "
             "looked into; wait, or set a shorter window with --dispute-days"
         )
-    _check_nothing_under_way(connection, view.id)
-
-
-def _check_nothing_under_way(connection: Connection, election: str) -> None:
-    decided = select(VoteSubmission.id).where(
-        VoteSubmission.receipt_hash == VoteGroup.receipt_hash,
-        VoteSubmission.status == "accepted",
-    )
-    waiting = connection.scalar(
-        select(func.count())
-        .select_from(VoteGroup)
-        .where(
-            VoteGroup.election == election,
-            VoteGroup.outcome.is_(None),
-            ~decided.exists(),
-        )
-    )
-    if waiting:
-        raise CeremonyError(
-            f"{waiting} votes of election {election!r} are still under way, and their "
-            "voters were promised an answer: let them finish, or end their workflows "
-            f"and run `votepyramid election settle {election}`"
-        )
+    finishing.check_nothing_under_way(connection, view.id)
