@@ -1,0 +1,138 @@
+"""What a check starts from, and what it leaves behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TypeVar
+
+from votepyramid.auditors.folder import Reading
+from votepyramid.auditors.outside import Kept
+from votepyramid.protocol import manifest as manifests
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+Tell = Callable[[str, int, int], None]
+"""What is being checked, how much of it is done, and of how much (0: unknown)."""
+
+# Jobs that are under way or wait for a process: what is held in memory is bounded.
+AT_ONCE = 8
+# No job takes more than some seconds. One that does not end is not waited for.
+JOB_S = 600.0
+
+
+class Discrepancy(Exception):
+    """Something is not as it must be; `check` names what was looked at."""
+
+    def __init__(self, check: str, problem: str) -> None:
+        super().__init__(f"{check}: {problem}")
+        self.check = check
+        self.problem = problem
+
+
+class TooEarly(Discrepancy):
+    """Nothing contradicts, and the export was made before the logs had what they need.
+
+    Another one, made later, has to be without.
+    """
+
+
+@dataclass(frozen=True)
+class Row:
+    """A check that held: of how many things, what was found, and how long it took.
+
+    `unchecked` says that something could not be compared, which `found` names. `kinds`
+    are counts by name, of a check that has such. `about` says which election it is,
+    once the manifest's signature held: its `election` id and its `manifest_hash`, hex.
+    """
+
+    check: str
+    count: int
+    found: str
+    seconds: float = 0.0
+    unchecked: bool = False
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Case:
+    """An export under verification, and what the checks so far have established."""
+
+    reading: Reading
+    kept: Kept
+    executor: Executor
+    tell: Tell
+    manifest: manifests.Manifest
+    m: bytes
+    about: dict[str, Any]
+    rows: list[Row] = field(default_factory=list)
+    # Of the receipt log: leaf hash to index, tags, root; leaf hashes of receipts.
+    leaves: dict[bytes, int] = field(default_factory=dict)
+    tags: list[bytes] = field(default_factory=list)
+    root: bytes = b""
+    receipts: set[bytes] = field(default_factory=set)
+    # Of the audit log: how often each kind, whom the kinds below name, how many voters
+    # were eligible from each roster version on, and the hash of the closing statement.
+    events: dict[str, int] = field(default_factory=dict)
+    issued: set[str] = field(default_factory=set)
+    accepted: set[str] = field(default_factory=set)
+    rosters: dict[int, int] = field(default_factory=dict)
+    finished: str | None = None
+    # The closing statement was signed: nothing can come after it.
+    final: bool = False
+    # What of the end is not in the audit log yet, though it waits for it.
+    early: TooEarly | None = None
+    _since: float = field(default_factory=time.monotonic)
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """What the export says was counted in the database."""
+        return dict(self.about["counts"])
+
+    @property
+    def unlinked(self) -> bool:
+        """Its histories are gone: an export from before has them."""
+        return "election_unlinked" in self.counts["events"]
+
+    @property
+    def election(self) -> str:
+        return str(self.manifest["id"])
+
+    @property
+    def origin(self) -> str:
+        return manifests.receipt_key(self.manifest)[0]
+
+    def held(
+        self,
+        check: str,
+        count: int,
+        found: str,
+        *,
+        unchecked: bool = False,
+        kinds: Mapping[str, int] | None = None,
+    ) -> None:
+        now = time.monotonic()
+        took = now - self._since
+        self.rows.append(Row(check, count, found, took, unchecked, kinds or {}))
+        self._since = now
+
+    def on_every_core(
+        self, work: Callable[..., U], parts: Iterable[T], *more: Any
+    ) -> Iterator[U]:
+        """`work(part, *more)` of each part, in order, a bounded number at a time.
+
+        Raises TimeoutError for one that does not end.
+        """
+        rest = iter(parts)
+        jobs: list[Future[U]] = []
+        while True:
+            free = AT_ONCE - len(jobs)
+            jobs += [self.executor.submit(work, p, *more) for p in islice(rest, free)]
+            if not jobs:
+                return
+            yield jobs.pop(0).result(JOB_S)
