@@ -49,6 +49,22 @@ class SealedBallot:
     payload: bytes = field(repr=False)
     receipt_hash: str
 
+    @classmethod
+    def of(
+        cls, election: str, bearer: uuid.UUID, sealed: protocol_ballot.SealedBallot
+    ) -> SealedBallot:
+        """What `protocol.ballot.seal_ballot` made, for the one who holds `bearer`."""
+        return cls(
+            election=election,
+            m=sealed.m,
+            style=sealed.style,
+            suite=sealed.suite,
+            kid=sealed.kid,
+            bearer=bearer,
+            payload=sealed.payload,
+            receipt_hash=sealed.receipt_hash,
+        )
+
     def body(self) -> dict[str, str]:
         """The members of the cast request."""
         return {
@@ -106,16 +122,7 @@ class PinnedElection:
                 f"the ballot cannot be sealed: {error.problem}",
                 "Update the voting client, or ask the election office for help.",
             ) from None
-        return SealedBallot(
-            election=self.id,
-            m=self.m,
-            style=token.style,
-            suite=sealed.suite,
-            kid=sealed.kid,
-            bearer=token.bearer,
-            payload=sealed.payload,
-            receipt_hash=sealed.receipt_hash,
-        )
+        return SealedBallot.of(self.id, token.bearer, sealed)
 
     def verify(self, ballot: SealedBallot, answer: bytes) -> Receipt:
         """The receipt, if the answer is one for exactly this ballot.

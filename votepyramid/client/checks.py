@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from votepyramid.client import files
-from votepyramid.client.ballots import pin
+from votepyramid.client.ballots import PinnedElection, pin
 from votepyramid.client.errors import BallotFileError, ManifestRejected, ReceiptInvalid
 
 # In the order in which they are made; the names are those of protocol.verify.
@@ -22,6 +22,55 @@ _RECEIPT_CHECKS = {
     "signature": "the ballot box signed it",
     "text": "what it signed is the promise to record your ballot",
 }
+# What the command ends with when a check of the log does not hold; 1 for the receipt's.
+STATUS = {
+    "included": 3,
+    "promise": 3,
+    "growth": 4,
+    "audit_growth": 4,
+    "rollback": 5,
+    "audit_rollback": 5,
+    "log_signature": 6,
+    "audit_signature": 6,
+    "closing": 6,
+    "witnesses": 7,
+    "not_yet": 9,
+    "late": 10,
+}
+CANNOT_CHECK = 8
+# Not found to be wrong: the receipt holds, and the log does not have the ballot so far.
+_WAITING = ("not_yet", "late")
+_NOT_HELD = "The receipt does not hold: show both files to the office."
+_KEEP = "Keep the receipt and the files beside it, and show them to others."
+_ADVICE = {
+    "included": f"This does not show your ballot in the public log. {_KEEP} "
+    "`--online` asks for the newest proof.",
+    "promise": "The promise of your receipt is broken, as far as this server shows. "
+    "Keep the receipt and the files beside it unchanged, and take them to the election "
+    "office and to an auditor (`audit verify --receipt`). With a proof of absence "
+    "among them (`.absence`) what is signed proves it to anybody; without, the whole "
+    "public log does.",
+    "not_yet": "Nothing is wrong so far: the receipt promises that your ballot is in "
+    "the final log, and that one is still to come.",
+    "late": "This is a delay and no broken promise, which is for the final log. Keep "
+    "the receipt, tell the election office now, and ask again when the election is "
+    "finished.",
+    "growth": f"The log was forked: the checkpoints contradict each other. {_KEEP}",
+    "rollback": f"The log was set back: it is shorter than it was. {_KEEP}",
+    "log_signature": "What the server gave is not signed by the log of your election.",
+    "audit_growth": f"The audit log was forked: the checkpoints contradict each other. "
+    f"{_KEEP}",
+    "audit_rollback": "The audit log was set back, or this is an old answer: ask again "
+    "in a minute. If it stays, keep the larger checkpoint and give it to an auditor "
+    "(`audit verify --checkpoint`): the log they were given must contain it.",
+    "audit_signature": "What the server gave is not signed by the audit log.",
+    "closing": "What the server gave is no closing statement of your election.",
+    "witnesses": "Too few of the witnesses that you trust have cosigned. Ask again "
+    "later, or ask them what they saw.",
+    "proof": "The server, or the file, did not give a proof as it should be.",
+    "log_key": "This election was made without a public log.",
+    "seen": "Take that file away if it is not one of yours, and check again.",
+}
 
 
 @dataclass(frozen=True)
@@ -31,23 +80,41 @@ class Report:
     passed: tuple[tuple[str, str], ...]
     failed: tuple[str, str] | None
     receipt_hash: str
+    election: PinnedElection | None = field(default=None, repr=False)
+    server: str = ""
+    # Whether the public log was looked at, too, and has it.
+    in_log: bool = False
+
+    @property
+    def status(self) -> int:
+        """What the command ends with."""
+        return 0 if self.failed is None else STATUS.get(self.failed[0], 1)
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "status": "valid" if self.failed is None else "invalid",
+            "status": self._word,
             "receipt_hash": self.receipt_hash,
+            "in_log": self.in_log,
             "passed": [name for name, _ in self.passed],
             "failed": self.failed
             and {"check": self.failed[0], "problem": self.failed[1]},
         }
 
+    @property
+    def _word(self) -> str:
+        if self.failed is None:
+            return "valid"
+        return self.failed[0] if self.failed[0] in _WAITING else "invalid"
+
     def lines(self) -> list[str]:
         lines = [f"ok      {name}: {told}" for name, told in self.passed]
         if self.failed is not None:
-            lines.append(f"FAILED  {self.failed[0]}: {self.failed[1]}")
-            lines.append("The receipt does not hold: show both files to the office.")
+            label = "FAILED" if self._word == "invalid" else "WAIT"
+            lines.append(f"{label:<7} {self.failed[0]}: {self.failed[1]}")
+            lines.append(_ADVICE.get(self.failed[0], _NOT_HELD))
         else:
-            lines.append(f"The receipt holds: {self.receipt_hash} is recorded.")
+            where = "in the public log" if self.in_log else "recorded"
+            lines.append(f"The receipt holds: {self.receipt_hash} is {where}.")
             lines.append(
                 "It shows that your sealed ballot was recorded, not what is in it."
             )
@@ -75,6 +142,7 @@ def check_receipt(
         signed = saved.signed_manifest
     passed = [("file", "the file is whole and its receipt hash is your ballot's")]
     failed: tuple[str, str] | None = None
+    election: PinnedElection | None = None
     try:
         election = pin(
             signed,
@@ -92,7 +160,7 @@ def check_receipt(
         failed = (error.check, error.finding)
     if failed is None or failed[0] in _RECEIPT_CHECKS:
         passed += _receipt_checks_before(failed)
-    return Report(tuple(passed), failed, ballot.receipt_hash)
+    return Report(tuple(passed), failed, ballot.receipt_hash, election, saved.server)
 
 
 def _receipt_checks_before(failed: tuple[str, str] | None) -> list[tuple[str, str]]:

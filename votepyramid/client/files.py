@@ -35,7 +35,7 @@ from votepyramid.protocol.manifest import MAX_SIGNED_MANIFEST_BYTES
 
 _Publish = Callable[[Path, Path], None]
 FORMAT = "votepyramid-ballot/v1"
-_MAX_BYTES = MAX_SIGNED_MANIFEST_BYTES + 512 * 1024
+MAX_BYTES = MAX_SIGNED_MANIFEST_BYTES + 512 * 1024
 _BALLOT_FIELDS = {"election", "manifest_hash", "style", "suite", "key_id", "token"}
 _FIELDS = _BALLOT_FIELDS | {"payload", "receipt_hash"}
 _FIELDS |= {"format", "server", "signed_manifest", "answer", "disputed"}
@@ -81,11 +81,11 @@ def load(path: Path) -> BallotFile:
     """Read and check a file. Raises BallotFileError."""
     try:
         with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise BallotFileError(f"cannot read {path}: {error.strerror}") from None
     try:
-        return _parse(strict_json(data, _MAX_BYTES))
+        return _parse(strict_json(data, MAX_BYTES))
     except ProtocolError as error:
         raise BallotFileError(
             f"{path} is not a ballot file: {error.problem}",
@@ -138,8 +138,17 @@ def _own_receipt_hash(ballot: SealedBallot) -> str:
     return receipt_hash(leaf_bytes(c, ballot.election, ballot.m, tag))
 
 
+def save(path: Path, data: bytes) -> None:
+    """Write or replace a file of the voter's in one step, durably."""
+    _write_bytes(path, data, os.replace)
+
+
 def _write(path: Path, content: BallotFile, publish: _Publish) -> None:
     data = json.dumps(content.to_json(), indent=1, ensure_ascii=False).encode() + b"\n"
+    _write_bytes(path, data, publish)
+
+
+def _write_bytes(path: Path, data: bytes, publish: _Publish) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Generator
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
 from votepyramid.client import messages
@@ -31,15 +33,28 @@ from votepyramid.client.errors import (
 from votepyramid.client.messages import Answer, Fault, Pause, Request
 from votepyramid.client.policy import RETRIED, RetryPolicy, retry_after
 from votepyramid.protocol import manifest as manifests
+from votepyramid.protocol.absence import MAX_ABSENCE_BYTES
 from votepyramid.protocol.encoding import (
     ProtocolError,
     canonical_hex32,
     canonical_uuid,
     check_id,
+    unb64,
 )
+from votepyramid.protocol.merkle import HASH_BYTES, MAX_PROOF_HASHES
+from votepyramid.protocol.statements import MAX_STATEMENT_BYTES
+from votepyramid.protocol.tlogproof import MAX_PROOF_BYTES
 
 T = TypeVar("T")
 Steps = Generator[Request | Pause, Any, T]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An election's status (as `elections.service.describe`), and when claims end."""
+
+    status: str
+    closes: datetime
 
 
 class _Patience:
@@ -144,6 +159,82 @@ def receipt(election: str, receipt_hash: str, policy: RetryPolicy) -> Steps[byte
             _refuse(answer, ReceiptUnknown, "the receipt")
         _refuse_rejected(answer)
         return bytes(answer.body)
+
+
+def proof(election: str, receipt_hash: str, policy: RetryPolicy) -> Steps[bytes | None]:
+    """The `.tlog-proof` of a receipt, unverified; None while there is none."""
+    canonical_hex32(receipt_hash)
+    path = _path(election, f"receipt/{receipt_hash}/proof")
+    request = messages.get(path, MAX_PROOF_BYTES)
+    answer = yield from _part_of_log(request, "not_in_log", policy)
+    return None if answer is None else bytes(answer.body)
+
+
+def checkpoint(
+    election: str, policy: RetryPolicy, log: str = "log"
+) -> Steps[str | None]:
+    """The newest checkpoint, unverified; None while there is none.
+
+    `log` is the public log of receipts, or `audit-log`.
+    """
+    request = messages.get(_path(election, f"{log}/checkpoint"), MAX_PROOF_BYTES)
+    answer = yield from _part_of_log(request, "not_found", policy)
+    return None if answer is None else answer.body.decode(errors="replace")
+
+
+def consistency(
+    election: str, old: int, new: int, policy: RetryPolicy
+) -> Steps[list[bytes] | None]:
+    """The consistency proof between two sizes, unverified; None if there is none."""
+    request = messages.get(_path(election, f"log/consistency/{old}/{new}"))
+    answer = yield from _part_of_log(request, "not_found", policy)
+    if answer is None:
+        return None
+    try:
+        lines = answer.body.decode("ascii").splitlines()
+        return [unb64(line, HASH_BYTES) for line in lines[: MAX_PROOF_HASHES + 1]]
+    except (ProtocolError, UnicodeDecodeError):
+        # Whatever it is, it proves nothing.
+        return None
+
+
+def closing(election: str, policy: RetryPolicy) -> Steps[str | None]:
+    """The closing statement, unverified; None before the election is finished."""
+    path = _path(election, "statement/closing")
+    request = messages.get(path, MAX_STATEMENT_BYTES)
+    answer = yield from _part_of_log(request, "election_not_finished", policy)
+    return None if answer is None else answer.body.decode(errors="replace")
+
+
+def absence(election: str, tag: bytes, policy: RetryPolicy) -> Steps[bytes | None]:
+    """The proof that no vote stands under a tag, unverified; None if one does."""
+    request = messages.get(_path(election, f"absence/{tag.hex()}"), MAX_ABSENCE_BYTES)
+    answer = yield from _part_of_log(request, "vote_recorded", policy)
+    return None if answer is None else bytes(answer.body)
+
+
+def standing(election: str, policy: RetryPolicy) -> Steps[Standing]:
+    """How the server says that the election stands: nothing of it is signed."""
+    request = messages.get(_path(election, ""))
+    answer = yield from _exchange(request, _Patience(policy))
+    if answer.status != 200:
+        _refuse(answer, Refused, "the election")
+    value = messages.json_object(answer, "the election")
+    closes = manifests.parse_time(value.get("closes"))
+    if closes is None or not isinstance(value.get("status"), str):
+        raise UnexpectedAnswer("the election's answer lacks its status or its end")
+    return Standing(value["status"], closes)
+
+
+def _part_of_log(
+    request: Request, missing: str, policy: RetryPolicy
+) -> Steps[Answer | None]:
+    answer = yield from _exchange(request, _Patience(policy))
+    if answer.status == 404 and messages.problem(answer).get("code") == missing:
+        return None
+    if answer.status != 200:
+        _refuse(answer, Refused, "the public log")
+    return answer
 
 
 def _wait_for_decision(
