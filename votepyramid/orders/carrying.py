@@ -1,0 +1,198 @@
+"""Carrying an order out: a piece each time, and each piece by one process alone."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select, update
+
+from votepyramid.audit.operators import acting_as
+from votepyramid.elections import closing
+from votepyramid.elections.ceremony import CeremonyError
+from votepyramid.engine.control import Desk, TemporalAway, WorkRefused
+from votepyramid.engine.listing import Listing
+from votepyramid.orders import service
+from votepyramid.orders.models import OrderRow
+from votepyramid.orders.service import Order, OrderRefused, State
+from votepyramid.orders.what import ActOnAll, ActOnOne, CloseEarly, Settle
+from votepyramid.votes import settling
+from votepyramid.work import acting
+from votepyramid.work import service as work
+
+
+@dataclass(frozen=True)
+class Piece:
+    """How long one piece may go on, and after how many workflows it is noted."""
+
+    seconds: float = 3.0
+    workflows: int = 10
+
+
+PIECE = Piece()
+# Nothing more is done, and what was done can be looked at.
+_OVER = (State.DONE, State.STOPPED, State.EXPIRED)
+
+
+@dataclass(frozen=True)
+class _Hands:
+    """What an order is carried out with; `engine` acts for who gave it."""
+
+    order: Order
+    engine: Engine
+    desk: Desk
+    listing: Listing
+    piece: Piece
+
+    def note(self, **progress: Any) -> bool:
+        """Write how far it is; whether somebody has stopped it since."""
+        with self.engine.begin() as connection:
+            changed = update(OrderRow).where(OrderRow.id == self.order.id)
+            noted = changed.values(progress).returning(OrderRow.stopped_at)
+            return connection.execute(noted).scalar_one() is not None
+
+    def over(self, **progress: Any) -> bool:
+        """Write that nothing more is to be done."""
+        return self.note(**progress, over_at=func.clock_timestamp())
+
+
+def carry_on(
+    engine: Engine,
+    desk: Desk,
+    listing: Listing,
+    order: uuid.UUID,
+    piece: Piece = Piece(),
+) -> Order:
+    """Do the next piece; the order as it stands then.
+
+    It ends when one who stands behind it is no administrator any more. Raises
+    OrderRefused for one that nobody agreed to or that another process is at, and
+    TemporalAway: what was done before is noted, and it can be gone on with.
+    """
+    with _by_oneself(engine, order) as connection:
+        found = service.get(connection, order)
+        if found.state is State.GOING_ON:
+            if not _ended_without(engine, found):
+                doer = acting_as(engine, found.given_by)
+                hands = _Hands(found, doer, desk, listing, piece)
+                _DO[type(found.what)](hands, found.acts_on)
+        elif found.state not in _OVER:
+            raise OrderRefused(f"this order is {found.state}: it is not carried out")
+        return service.get(connection, order)
+
+
+def _ended_without(engine: Engine, order: Order) -> bool:
+    """Whether it has ended, as two administrators stand behind it no longer."""
+    if order.what.alone:
+        return False
+    with engine.begin() as connection:
+        gone = service.missing(connection, order.given_by, order.decided_by)
+        if gone is None:
+            return False
+        said = f"{gone} is no administrator any more: order it anew."
+        service.end(connection, order.id, None, said)
+        return True
+
+
+def _act_on_one(hands: _Hands, what: ActOnOne) -> None:
+    asked = _asked(hands.order, what)
+    try:
+        done = work.act(hands.engine, hands.desk, asked, what.workflow_id, what.run_id)
+    except WorkRefused as error:
+        hands.over(refused=1, said=str(error))
+    else:
+        hands.over(done=1, votes=done.votes, said=done.afterwards or done.said)
+    hands.listing.forget()
+
+
+def _act_on_all(hands: _Hands, what: ActOnAll) -> None:
+    order, asked = hands.order, _asked(hands.order, what)
+    place, said = order.place, order.said
+    done, votes, refused = order.done, order.votes, order.refused
+    until = time.monotonic() + hands.piece.seconds
+    while True:
+        batch = work.act_on_all(
+            hands.engine,
+            hands.desk,
+            hands.listing,
+            asked,
+            what.wanted,
+            after=place,
+            size=hands.piece.workflows,
+        )
+        done, votes = done + len(batch.done), votes + batch.votes
+        refused, place = refused + len(batch.refused), batch.next
+        left = [one.afterwards for one in batch.done if one.afterwards]
+        said = [said, *left, *batch.refused.values()][-1]
+        progress: dict[str, Any] = {"done": done, "votes": votes, "refused": refused}
+        if batch.done or batch.refused:
+            progress["went_on_at"] = func.clock_timestamp()
+        note = hands.over if place is None and batch.away is None else hands.note
+        stopped = note(**progress, place=place, said=said)
+        if batch.away is not None:
+            raise TemporalAway(batch.away)
+        if stopped or place is None or time.monotonic() >= until:
+            return
+
+
+def _close_early(hands: _Hands, _what: CloseEarly) -> None:
+    election = hands.order.election or ""
+    try:
+        closing.start_or_join(
+            hands.engine, hands.desk, election, early=True, **_why(hands.order)
+        )
+    except CeremonyError as error:
+        hands.over(refused=1, said=str(error))
+    else:
+        hands.over(done=1, said="The closing is under way.")
+
+
+def _settle(hands: _Hands, _what: Settle) -> None:
+    election, settings = hands.order.election or "", hands.desk.settings
+    settled = settling.settle(hands.engine, settings, election, **_why(hands.order))
+    ended, held = len(settled.ended), len(settled.running)
+    said = f"{ended} votes are as if never sent now; {held} are still under way."
+    hands.over(done=1, votes=ended, said=said)
+
+
+_DO: dict[type[Any], Callable[[_Hands, Any], None]] = {
+    ActOnOne: _act_on_one,
+    ActOnAll: _act_on_all,
+    CloseEarly: _close_early,
+    Settle: _settle,
+}
+
+
+def _why(order: Order) -> dict[str, str | None]:
+    return {"reason": order.reason, "second": order.decided_by}
+
+
+def _asked(order: Order, what: ActOnOne | ActOnAll) -> acting.Order:
+    return acting.Order(
+        what.act,
+        order.reason,
+        by=order.given_by,
+        second=order.decided_by,
+        before=what.before,
+    )
+
+
+@contextmanager
+def _by_oneself(engine: Engine, order: uuid.UUID) -> Iterator[Connection]:
+    """Hold a lock of the session: a transaction would be ended when it takes long.
+
+    Raises OrderRefused when another process or page is at the order.
+    """
+    key = order.int & (2**63 - 1)
+    with engine.connect() as held:
+        connection = held.execution_options(isolation_level="AUTOCOMMIT")
+        if not connection.scalar(select(func.pg_try_advisory_lock(key))):
+            raise OrderRefused("it is being done at this moment: look again")
+        try:
+            yield connection
+        finally:
+            connection.execute(select(func.pg_advisory_unlock(key)))
