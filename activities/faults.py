@@ -1,8 +1,9 @@
 """What an activity's failure may say: the class of the fault, never its data.
 
 A driver's message quotes values and a traceback of ours ends up in histories and
-logs. So an activity fails with the kind of error and its SQLSTATE, nothing else;
-the cause stays behind in this process.
+logs. So an activity fails with the kind of error and its SQLSTATE, or with what we say
+of a KMS, of Temporal or of a folder ourselves, and nothing else; the cause stays behind
+in this process.
 """
 
 from __future__ import annotations
@@ -14,8 +15,20 @@ from typing import ParamSpec, TypeVar
 from sqlalchemy.exc import DBAPIError
 from temporalio.exceptions import ApplicationError
 
+from votepyramid.auditors.folder import FolderError
+from votepyramid.engine.control import TemporalAway
+from votepyramid.keys.provider import KeyProviderError
+
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class Stopped(Exception):
+    """The worker was told to stop, and the step with it: another one does it again."""
+
+
+# Whose sentences are ours: they name keys, addresses and files of an operator's.
+_OURS = {KeyProviderError: "kms", TemporalAway: "temporal", FolderError: "folder"}
 
 
 def described(error: BaseException) -> str:
@@ -24,6 +37,11 @@ def described(error: BaseException) -> str:
         cause = error.orig
         state = getattr(cause, "sqlstate", None) or "no SQLSTATE"
         return f"database: {type(cause).__name__} ({state})"
+    for kind, part in _OURS.items():
+        if isinstance(error, kind):
+            return f"{part}: {error}"
+    if isinstance(error, Stopped):
+        return "stopped: the worker"
     return f"engine: {type(error).__name__}"
 
 

@@ -7,6 +7,7 @@ from temporalio import activity
 
 from activities.faults import discreet
 from votepyramid.elections import service as elections
+from votepyramid.engine import metrics
 from votepyramid.keys.service import ElectionKeys
 from votepyramid.votes import recording
 from workflows import messages as m
@@ -24,6 +25,9 @@ class StorageSteps:
     def record_votes(self, group: m.RecordVotesInput) -> list[m.VoteOutcome]:
         with self._engine.connect() as connection:
             election = elections.get(connection, group.election)
-        return recording.record(
+        outcomes = recording.record(
             self._engine, self._keys, election, group.group_id, group.votes
         )
+        for outcome in outcomes:
+            metrics.VOTES.labels(outcome.code or "accepted").inc()
+        return outcomes

@@ -7,6 +7,7 @@ from temporalio import activity
 
 from activities.faults import discreet
 from votepyramid.elections import service as elections
+from votepyramid.engine import metrics
 from votepyramid.keys.service import ElectionKeys
 from votepyramid.tokens import service as tokens
 from workflows import messages as m
@@ -24,7 +25,7 @@ class TokenSteps:
     def issue_tokens(self, group: m.IssueTokensInput) -> list[m.ClaimOutcome]:
         with self._engine.connect() as connection:
             election = elections.get(connection, group.election)
-        return tokens.issue(
+        outcomes = tokens.issue(
             self._engine,
             self._keys,
             election,
@@ -32,3 +33,6 @@ class TokenSteps:
             group.claims,
             group.verdicts,
         )
+        for outcome in outcomes:
+            metrics.CLAIMS.labels(outcome.code or "issued").inc()
+        return outcomes

@@ -73,4 +73,4 @@ async def _go_on_alone(election: str, claim: m.Claim) -> None:
             search_attributes=workflow.info().typed_search_attributes,
         )
     except WorkflowAlreadyStartedError:
-        workflow.logger.info("claim already goes on by itself")
+        workflow.logger.info("claim_goes_on_alone")

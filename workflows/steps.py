@@ -12,14 +12,13 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy, SearchAttributeKey
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
-from workflows.messages import NEEDS_ATTENTION
+from workflows.attributes import ATTENTION, STUCK_STEP
+from workflows.messages import ATTEMPT_TIMEOUT
 
 T = TypeVar("T")
-
-ATTENTION = SearchAttributeKey.for_bool(NEEDS_ATTENTION)
 
 # Bounded by attempts: a schedule-to-close timeout is not kept while a local
 # activity retries. 0.2 + 0.4 + 0.8 s of waiting.
@@ -34,9 +33,6 @@ PATIENT_RETRIES = RetryPolicy(
     maximum_interval=timedelta(seconds=10),
     maximum_attempts=0,
 )
-# Several statements of up to their own timeout each; an attempt that is given up on
-# may still commit, and the next one finds what it did.
-ATTEMPT_TIMEOUT = timedelta(seconds=15)
 
 
 async def run_step(name: str, argument: Any, result_type: type[T]) -> T:
@@ -62,7 +58,7 @@ async def run_patient_step(name: str, argument: Any, result_type: type[T]) -> T:
     The flag goes up before the first attempt: an attempt that hangs or a worker
     that is gone must show as well.
     """
-    workflow.upsert_search_attributes([ATTENTION.value_set(True)])
+    flag(name)
     result: T = await workflow.execute_activity(
         name,
         argument,
@@ -70,5 +66,19 @@ async def run_patient_step(name: str, argument: Any, result_type: type[T]) -> T:
         start_to_close_timeout=ATTEMPT_TIMEOUT,
         retry_policy=PATIENT_RETRIES,
     )
-    workflow.upsert_search_attributes([ATTENTION.value_set(False)])
+    unflag()
     return result
+
+
+def flag(step: str) -> None:
+    """Say that the workflow needs attention at a step."""
+    workflow.upsert_search_attributes(
+        [ATTENTION.value_set(True), STUCK_STEP.value_set(step)]
+    )
+
+
+def unflag() -> None:
+    """Say that it gets on again."""
+    workflow.upsert_search_attributes(
+        [ATTENTION.value_set(False), STUCK_STEP.value_unset()]
+    )

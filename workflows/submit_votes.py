@@ -89,7 +89,7 @@ async def _go_on_alone(election: str, vote: m.CastVote) -> None:
             search_attributes=workflow.info().typed_search_attributes,
         )
     except WorkflowAlreadyStartedError:
-        workflow.logger.info("vote already goes on by itself")
+        workflow.logger.info("vote_goes_on_alone")
 
 
 def to_check(group: m.SubmitVotesInput) -> m.CheckEligibilityInput:

@@ -24,21 +24,20 @@ from temporalio.converter import PayloadCodec, WorkflowSerializationContext
 from temporalio.service import RPCError
 from temporalio.worker import Replayer
 
-from tests.support import databases
 from tests.support.databases import Database
 from tests.support.elections import MadeElection
-from tests.support.engines import Engine, running
+from tests.support.engines import Engine, Engines, running
 from tests.support.faults import Console
-from tests.support.histories import is_sealed, messages
+from tests.support.histories import is_sealed
 from tests.support.processes import eventually
 from tests.support.voting import Ballot, Door
 from votepyramid.engine.codec import PLACE, SealedPayloads, data_converter
+from votepyramid.engine.histories import messages
 from votepyramid.engine.worker import VOTE_WORKFLOWS
 from votepyramid.keys.local import LocalKeyFile
 from votepyramid.keys.provider import KeyProviderError
 from votepyramid.protocol.encoding import b64u
 from votepyramid.stack.devserver import DevServer
-from votepyramid.stack.postgres import EmbeddedPostgres
 from workflows.messages import SUBMIT_VOTES
 
 NAMESPACE = "default"
@@ -120,20 +119,11 @@ class Forger:
 
 
 @pytest.fixture(scope="module")
-def forger(
-    postgres: EmbeddedPostgres,
-    template: str,
-    temporal: DevServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Forger]:
-    folder = tmp_path_factory.mktemp("codec")
-    with (
-        databases.fresh(postgres, template) as database,
-        running(database, temporal, folder, answer_timeout=1) as engine,
-    ):
+def forger(engines: Engines) -> Iterator[Forger]:
+    with engines.running("codec", answer_timeout=1) as engine:
         election = engine.make_election(id="forged", voters=len(FORGERIES))
         (door,) = engine.doors(election)
-        forger = Forger(engine, election, Console(engine.env), door, folder)
+        forger = Forger(engine, election, Console(engine.env), door, engine.folder)
         made = [door.ballot(f"v{n}") for n in range(len(FORGERIES))]
         forger.ballots = dict(zip(FORGERIES, made, strict=True))
         engine.worker.terminate()

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import databases
 from tests.support.databases import Database
 from tests.support.elections import MadeElection
-from tests.support.engines import Engine, running
+from tests.support.engines import Engine, Engines, running
 from tests.support.processes import eventually
 from tests.support.together import cast_together
 from tests.support.voting import Ballot, Door, assert_problem, at_once, statuses
@@ -21,7 +20,6 @@ from votepyramid.engine.shedding import LEAST_GROUPS
 from votepyramid.protocol.ballot import SealedBallot
 from votepyramid.settings import Settings
 from votepyramid.stack.devserver import DevServer
-from votepyramid.stack.postgres import EmbeddedPostgres
 
 # Two groups of one fit into what a caller waits, a third behind them does not.
 SLOW_S = 2.3
@@ -58,17 +56,9 @@ def _slowed(election: MadeElection) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def by_default(
-    postgres: EmbeddedPostgres,
-    template: str,
-    temporal: DevServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Engine]:
+def by_default(engines: Engines) -> Iterator[Engine]:
     """An engine whose every bound is the default."""
-    with (
-        databases.fresh(postgres, template) as database,
-        running(database, temporal, tmp_path_factory.mktemp("default")) as started,
-    ):
+    with engines.running("default") as started:
         assert not [name for name in started.env if "_GROUP" in name]
         yield started
 

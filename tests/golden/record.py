@@ -1,9 +1,12 @@
-"""Record the golden histories anew: `python -m tests.golden.record`.
+"""Record the golden histories anew: `python -m tests.golden.record votes keys`.
 
 To be done when a workflow is changed on purpose and no election is under way: until
-then, histories of the old code must replay with the new one. Runs real servers, and
-writes one file a history beside this one. They are sealed with the key ring
-`codec.json`, which is for these files alone.
+then, histories of the old code must replay with the new one. Kinds are votes, claims,
+keys, closings and exports; `close_election.by_the_clock` is of a closing as it was
+before it added its pauses up, and not made anew.
+
+Runs real servers, and writes one file a history beside this one. They are sealed with
+the key ring `codec.json`, which is for these files alone.
 """
 
 from __future__ import annotations
@@ -11,20 +14,22 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from temporalio.client import WorkflowHistory
+from temporalio.client import WorkflowHandle, WorkflowHistory
 
-from tests.support import databases
+from tests.support import databases, sequencing
 from tests.support.databases import Database
 from tests.support.elections import Listed, MadeElection
 from tests.support.engines import Engine, running
 from tests.support.faults import Console, poisoned
-from tests.support.processes import eventually
+from tests.support.processes import eventually, start_worker
 from tests.support.together import cast_together, claim_together
 from tests.support.voting import OTHER_SELECTIONS, Ballot, Door, at_once
 from votepyramid.keys.local import LocalKeyFile
@@ -32,6 +37,8 @@ from votepyramid.protocol.suites import X25519
 from votepyramid.stack import temporal as temporal_programs
 from votepyramid.stack.devserver import DevServer
 from votepyramid.stack.postgres import EmbeddedPostgres
+from workflows import messages as m
+from workflows.messages import REWRAP_KEYS, RewrapKeysInput
 
 HERE = Path(__file__).parent
 RING = HERE / "codec.json"
@@ -81,9 +88,10 @@ class Recorder:
         }
         return max(started, key=lambda one: started[one])
 
-    def keep(self, name: str, workflow_id: str) -> None:
+    def keep(self, name: str, workflow_id: str, run_id: str | None = None) -> None:
         self.console.finished(workflow_id, 30)
-        fetched = self.console.run(self.console.handle(workflow_id).fetch_history())
+        handle = self.console.client.get_workflow_handle(workflow_id, run_id=run_id)
+        fetched = self.console.run(handle.fetch_history())
         history = json.loads(WorkflowHistory(workflow_id, fetched.events).to_json())
         document = {"id": workflow_id, "history": history}
         (HERE / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
@@ -152,6 +160,203 @@ def claims(recorder: Recorder) -> None:
     recorder.keep("claim_token", child)
 
 
+def keys(recorder: Recorder) -> None:
+    """Five keys of an election, two a batch."""
+    engine = recorder.engine
+    recorder.begin([Listed("v0")])
+    env = {**engine.env, "VOTEPYRAMID_DATABASE_URL": engine.database.keeper_url}
+    worker = start_worker(env, engine.temporal, engine.folder, name="k", roles="keys")
+    engine.workers.append(worker)
+    target = LocalKeyFile(env["VOTEPYRAMID_KEK_FILE"]).names.current
+
+    def start(**how: int) -> tuple[str, str]:
+        queue = env["VOTEPYRAMID_KEYS_TASK_QUEUE"]
+        asked = RewrapKeysInput(target, everything=True, size=2, **how)
+        started = recorder.console.client.start_workflow(
+            REWRAP_KEYS, asked, id=f"rewrap/{queue}", task_queue=queue
+        )
+        handle = recorder.console.run(started)
+        assert handle.first_execution_run_id is not None
+        return handle.id, handle.first_execution_run_id
+
+    workflow_id, first = start(batches=2)
+    recorder.keep("rewrap_keys", workflow_id)
+    recorder.keep("rewrap_keys.continued", workflow_id, first)
+
+    with recorder.election.sql() as db:
+        db.execute("REVOKE UPDATE (wrapped) ON wrapped_keys FROM votepyramid_keeper")
+        workflow_id, _ = start()
+        assert eventually(lambda: recorder.console.attention(workflow_id) is True, 30)
+        db.execute("GRANT UPDATE (wrapped) ON wrapped_keys TO votepyramid_keeper")
+    recorder.keep("rewrap_keys.patient", workflow_id)
+
+
+def closings(recorder: Recorder) -> None:
+    """One that waits for the log; one called off as a new run; one that is stuck."""
+    engine = recorder.engine
+    env = {**engine.env, "VOTEPYRAMID_DATABASE_URL": engine.database.closer_url}
+    worker = start_worker(
+        env, engine.temporal, engine.folder, name="c", roles="closing"
+    )
+    engine.workers.append(worker)
+
+    recorder.begin([Listed("v0")])
+    assert recorder.door.cast(recorder.door.ballot("v0")).status_code == 200
+    workflow_id, _ = _close(recorder, early=False, patience=1.0)
+    _ask(recorder, workflow_id, "UPDATE election_closings SET early = true")
+    _comes_to(recorder, workflow_id, m.GRACE)
+    _pass_grace(recorder, workflow_id)
+    _comes_to(recorder, workflow_id, m.LOG)
+    assert eventually(lambda: recorder.console.attention(workflow_id) is True)
+    sequencing.log(engine, engine.folder, "sequence", "--once")
+    _confirmed(recorder)
+    recorder.keep("close_election", workflow_id)
+
+    recorder.begin([Listed("v0")])
+    workflow_id, first = _close(recorder, early=False, looks=2)
+    _ask(recorder, workflow_id, "UPDATE election_closings SET early = false")
+    _ask(recorder, workflow_id, "DELETE FROM election_closings")
+    recorder.keep("close_election.called_off", workflow_id)
+    recorder.keep("close_election.continued", workflow_id, first)
+
+    recorder.begin([Listed("v0")])
+    notes = "INSERT (note) ON election_statements"
+    with recorder.election.sql() as db:
+        db.execute("REVOKE SELECT ON election_closings FROM votepyramid_closer")
+        workflow_id, _ = _close(recorder, early=True)
+        assert eventually(lambda: recorder.console.attention(workflow_id) is True, 30)
+        db.execute("GRANT SELECT ON election_closings TO votepyramid_closer")
+        _comes_to(recorder, workflow_id, m.GRACE)
+        db.execute(
+            "REVOKE INSERT (note) ON election_statements FROM votepyramid_closer"
+        )
+        _pass_grace(recorder, workflow_id)
+        _confirmed(recorder)
+        assert eventually(lambda: recorder.console.attention(workflow_id) is True, 30)
+        db.execute(f"GRANT {notes} TO votepyramid_closer")
+    recorder.keep("close_election.patient", workflow_id)
+
+
+def exports(recorder: Recorder) -> None:
+    """One that is asked for again meanwhile; one that is stuck, and is removed."""
+    engine, folder = recorder.engine, recorder.engine.folder / "exports"
+    folder.mkdir(mode=0o700)
+    env = {
+        **engine.env,
+        "VOTEPYRAMID_DATABASE_URL": engine.database.exporter_url,
+        "VOTEPYRAMID_EXPORTS_FOLDER": str(folder),
+        "VOTEPYRAMID_EXPORT_WAIT": "3",
+    }
+    worker = start_worker(
+        env, engine.temporal, engine.folder, name="e", roles="exporting"
+    )
+    engine.workers.append(worker)
+
+    recorder.begin([Listed("v0")])
+    election = recorder.election.id
+    _order(recorder)
+    asked = m.ExportElectionInput(election)
+    handle = _start(recorder, m.EXPORT_ELECTION, asked, m.exporting(election))
+    time.sleep(1)
+    recorder.console.run(handle.signal(m.LOOK_AGAIN))
+    recorder.keep("export_election", handle.id)
+
+    recorder.begin([Listed("v0")])
+    election = recorder.election.id
+    export = _order(recorder)
+    asked = m.ExportElectionInput(election, tries=2)
+    with recorder.election.sql() as db:
+        db.execute("REVOKE SELECT ON archived_histories FROM votepyramid_exporter")
+        handle = _start(recorder, m.EXPORT_ELECTION, asked, m.exporting(election))
+        assert eventually(lambda: recorder.console.attention(handle.id) is True, 30)
+        db.execute("GRANT SELECT ON archived_histories TO votepyramid_exporter")
+        recorder.keep("export_election.patient", handle.id)
+        db.execute("UPDATE asked_exports SET removed_by = 'ada' WHERE sums IS NOT NULL")
+    handle = _start(recorder, m.REMOVE_EXPORT, export, m.removing(export))
+    recorder.keep("remove_export", handle.id)
+
+
+def _order(recorder: Recorder) -> str:
+    """The id of an export that is asked for."""
+    return str(
+        recorder.election.count(
+            "INSERT INTO asked_exports (election, asked_by) VALUES (%s, 'ada') "
+            "RETURNING id",
+            recorder.election.id,
+        )
+    )
+
+
+def _start(
+    recorder: Recorder, kind: str, asked: object, workflow_id: str
+) -> WorkflowHandle[Any, Any]:
+    started = recorder.console.client.start_workflow(
+        kind,
+        asked,
+        id=workflow_id,
+        task_queue=recorder.engine.env["VOTEPYRAMID_EXPORTING_TASK_QUEUE"],
+        task_timeout=m.TASK_TIMEOUT,
+    )
+    return recorder.console.run(started)
+
+
+def _close(recorder: Recorder, *, early: bool, **how: float) -> tuple[str, str]:
+    """Workflow and run that close the recorder's election, once they wait."""
+    election = recorder.election.id
+    with recorder.election.sql() as db:
+        db.execute(
+            "INSERT INTO election_closings (election, early, asked_by) "
+            "VALUES (%s, %s, 'ada')",
+            (election, early),
+        )
+    asked = m.CloseElectionInput(election, **how)  # type: ignore[arg-type]
+    started = recorder.console.client.start_workflow(
+        m.CLOSE_ELECTION,
+        asked,
+        id=m.closing(election),
+        task_queue=recorder.engine.env["VOTEPYRAMID_CLOSING_TASK_QUEUE"],
+        task_timeout=m.TASK_TIMEOUT,
+    )
+    handle = recorder.console.run(started)
+    if not early:
+        _comes_to(recorder, handle.id, m.ANNOUNCED)
+        time.sleep(1)
+    assert handle.first_execution_run_id is not None
+    return handle.id, handle.first_execution_run_id
+
+
+def _comes_to(recorder: Recorder, workflow_id: str, phase: str) -> None:
+    handle = recorder.console.handle(workflow_id)
+
+    def there() -> bool:
+        asked = handle.query(m.CLOSING_STATE, result_type=m.ClosingState)
+        return recorder.console.run(asked).phase == phase
+
+    assert eventually(there, 30)
+
+
+def _ask(recorder: Recorder, workflow_id: str, statement: str) -> None:
+    with recorder.election.sql() as db:
+        db.execute(f"{statement} WHERE election = '{recorder.election.id}'".encode())
+    signalled = recorder.console.handle(workflow_id).signal(m.LOOK_AGAIN)
+    recorder.console.run(signalled)
+    time.sleep(1)
+
+
+def _pass_grace(recorder: Recorder, workflow_id: str) -> None:
+    recorder.election.pass_grace()
+    signalled = recorder.console.handle(workflow_id).signal(m.LOOK_AGAIN)
+    recorder.console.run(signalled)
+
+
+def _confirmed(recorder: Recorder) -> None:
+    """Have a sequencer confirm the logs, as soon as the closer asks for it."""
+    query = "SELECT count(*) FROM audit_events WHERE election = %s AND kind = %s"
+    asked = (query, recorder.election.id, "votes_complete")
+    assert eventually(lambda: recorder.election.count(*asked) == 1, 30)
+    sequencing.log(recorder.engine, recorder.engine.folder, "sequence", "--once")
+
+
 @contextmanager
 def _servers(folder: Path) -> Iterator[tuple[Database, DevServer]]:
     postgres = EmbeddedPostgres(folder / "postgres")
@@ -167,7 +372,7 @@ def _servers(folder: Path) -> Iterator[tuple[Database, DevServer]]:
         postgres.stop()
 
 
-def main() -> None:
+def main(*kinds: str) -> None:
     folder = Path(tempfile.mkdtemp(prefix="votepyramid-golden-"))
     folder.chmod(0o711)
     if not RING.exists():
@@ -184,11 +389,12 @@ def main() -> None:
             ) as engine,
         ):
             recorder = Recorder(engine)
-            votes(recorder)
-            claims(recorder)
+            for record in (votes, claims, keys, closings, exports):
+                if record.__name__ in kinds:
+                    record(recorder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

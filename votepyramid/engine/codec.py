@@ -15,6 +15,7 @@ start a workflow of ours nor move a payload from one to another.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Self
 
@@ -39,6 +40,9 @@ LABEL = b"evote/temporal-payload/v1"
 # Where a payload says what it is bound to, for readers who cannot know it: the
 # console's codec server is told the namespace alone.
 PLACE = "votepyramid-place"
+# What a schedule adds to the id of each of its runs. They are one place: Temporal
+# hands the result of one run to the next.
+_SCHEDULED = re.compile(r"-\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z\Z", re.ASCII)
 
 
 class SealedPayloads(PayloadCodec, WithSerializationContext):
@@ -57,7 +61,8 @@ class SealedPayloads(PayloadCodec, WithSerializationContext):
         if isinstance(
             context, WorkflowSerializationContext | ActivitySerializationContext
         ):
-            place = f"{context.namespace}/{context.workflow_id}".encode()
+            workflow = _SCHEDULED.sub("", context.workflow_id or "")
+            place = f"{context.namespace}/{workflow}".encode()
         return type(self)(self._ring, place)
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
@@ -71,11 +76,12 @@ class SealedPayloads(PayloadCodec, WithSerializationContext):
         ]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Raises as `open`."""
+        return [self.open(payload) for payload in payloads]
+
+    def open(self, payload: Payload) -> Payload:
         """Raises KeyProviderError for a payload that is not sealed, was sealed for
         another workflow, or that no key of the ring opens."""
-        return [self._open(payload) for payload in payloads]
-
-    def _open(self, payload: Payload) -> Payload:
         if payload.metadata.get("encoding") != ENCODING:
             raise KeyProviderError("a payload is not sealed")
         place = payload.metadata.get(PLACE, b"")

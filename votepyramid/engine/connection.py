@@ -17,8 +17,11 @@ from typing import Any, TypeVar
 import structlog
 import uvloop
 from temporalio.client import Client, GrpcCompression
+from temporalio.runtime import Runtime
 
 from votepyramid.engine.codec import data_converter
+from votepyramid.engine.tracing import TracedEngine
+from votepyramid.observing import tracing
 from votepyramid.processes import leave
 from votepyramid.settings import Settings
 
@@ -27,7 +30,13 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-async def connect(settings: Settings, *, lazy: bool = False, role: str) -> Client:
+async def connect(
+    settings: Settings,
+    *,
+    lazy: bool = False,
+    role: str,
+    runtime: Runtime | None = None,
+) -> Client:
     """A client with our converter. Lazy ones connect at their first call.
 
     Sealed payloads do not compress, so gRPC compression is off.
@@ -39,6 +48,8 @@ async def connect(settings: Settings, *, lazy: bool = False, role: str) -> Clien
         identity=f"votepyramid-{role}-{os.getpid()}",
         grpc_compression=GrpcCompression.NONE,
         lazy=lazy,
+        runtime=runtime,
+        interceptors=[TracedEngine()] if tracing.on() else [],
     )
 
 

@@ -20,7 +20,7 @@ import contextlib
 import threading
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Generic
 
@@ -30,11 +30,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from votepyramid.engine import metrics
 from votepyramid.engine.connection import LoopThread, vital
-from votepyramid.engine.groups import Group, Place, kind, start
+from votepyramid.engine.groups import Group, Place, begun_anew, kind, start
 from votepyramid.engine.line import AnswerT, Isolated, Item, Line
 from votepyramid.engine.pacing import Pacing
 from votepyramid.engine.shedding import Crowd, Shedding
 from votepyramid.errors import Code, Refused
+from votepyramid.observing import tracing
 from votepyramid.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,8 @@ log = structlog.get_logger(__name__)
 # and how often it looks at the tables whatever it hears.
 NOTIFY_GRACE_S = 0.25
 LOOK_S = 1.0
+# How many elections a report names whose requests wait.
+LONGEST_QUEUES = 50
 
 
 class Gateway(Generic[AnswerT]):
@@ -101,7 +104,7 @@ class Gateway(Generic[AnswerT]):
                 [group.began for group in self._running.values()],
                 draining=self._draining,
             )
-            place = Place(item, callers=1)
+            place = Place(item, callers=1, came=tracing.here())
             self._places[key] = place
             self._queue.append(place)
             told, self._told = self._told, True
@@ -116,6 +119,11 @@ class Gateway(Generic[AnswerT]):
                 self._queue.remove(place)
                 self._places.pop((place.item.election, place.item.key), None)
                 metrics.QUEUED.labels(self._line.prefix).set(len(self._queue))
+
+    @property
+    def name(self) -> str:
+        """Of its line: the first part of its groups' workflow ids."""
+        return self._line.prefix
 
     def stop_taking(self) -> None:
         """From now on every new request is refused with UNAVAILABLE."""
@@ -141,6 +149,21 @@ class Gateway(Generic[AnswerT]):
             return self._shedding.stuck(
                 [group.began for group in self._running.values()]
             )
+
+    def state(self) -> dict[str, Any]:
+        """Items that wait, groups under way, whether stuck, and the wait in seconds; by
+        election all that have no answer, those in groups included."""
+        with self._lock:
+            sizes = [waiting.item.size for waiting in self._queue]
+            elections = Counter(election for election, _ in self._places)
+            began = [group.began for group in self._running.values()]
+            return {
+                "waiting": len(sizes),
+                "elections": dict(elections.most_common(LONGEST_QUEUES)),
+                "groups": len(began),
+                "stuck": self._shedding.stuck(began),
+                "wait": round(self._shedding.estimated_wait(sizes, began), 3),
+            }
 
     def wake(self, group_id: str) -> None:
         """A group has committed. On the loop."""
@@ -181,7 +204,7 @@ class Gateway(Generic[AnswerT]):
             with self._lock:
                 self._running[group.id] = group
             ended = pacing.started(len(places))
-            group.task = asyncio.create_task(self._run(group, ended))
+            group.task = asyncio.create_task(self._traced(group, ended))
             group.task.add_done_callback(ended)
 
     def _take(self) -> list[Place[AnswerT]]:
@@ -204,6 +227,19 @@ class Gateway(Generic[AnswerT]):
             self._queue.extendleft(reversed(kept))
             metrics.QUEUED.labels(self._line.prefix).set(len(self._queue))
         return taken
+
+    async def _traced(self, group: Group[AnswerT], ended: Callable[[], None]) -> None:
+        """Within a span of its first request's trace, which the others' lead to."""
+        came = [place.came for place in group.places if place.came is not None]
+        with tracing.span(
+            f"{self._line.prefix} group",
+            "PRODUCER",
+            parent=came[0] if came else None,
+            came=came[1:],
+            votepyramid__line=self._line.prefix,
+            votepyramid__group__items=len(group.places),
+        ):
+            await self._run(group, ended)
 
     async def _run(self, group: Group[AnswerT], ended: Callable[[], None]) -> None:
         line = self._line.prefix
@@ -271,9 +307,13 @@ class Gateway(Generic[AnswerT]):
             try:
                 return self._line.answers(await handle.result())
             except WorkflowFailureError as error:
-                # Terminated or cancelled by an operator, perhaps after its commit.
-                log.warning("group_ended", group=group.id, error=kind(error.cause))
-                return {}
+                newer = await begun_anew(await self._client(), self._line, group.id)
+                if newer is None:
+                    # Terminated or cancelled by an operator, perhaps after its commit.
+                    log.warning("group_ended", group=group.id, error=kind(error.cause))
+                    return {}
+                log.warning("group_reset", group=group.id)
+                handle = newer
             except RPCError as error:
                 log.warning("result_failed", group=group.id, error=kind(error))
                 if error.status == RPCStatusCode.NOT_FOUND:

@@ -12,26 +12,26 @@ from datetime import timedelta
 from typing import Any, Generic
 
 import structlog
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import (
-    SearchAttributeKey,
     SearchAttributePair,
     TypedSearchAttributes,
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from votepyramid.engine import metrics
 from votepyramid.engine.line import AnswerT, Isolated, Item, Line
 from votepyramid.errors import Code, Refused
-from workflows.messages import ELECTION_ID, TASK_TIMEOUT
+from workflows.attributes import ELECTION
+from workflows.messages import TASK_TIMEOUT
 
 log = structlog.get_logger(__name__)
 
-ELECTION = SearchAttributeKey.for_keyword(ELECTION_ID)
 RPC_TIMEOUT = timedelta(seconds=2)
+_GOING_ON = (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED)
 
 
 @dataclass(eq=False)
@@ -43,6 +43,8 @@ class Place(Generic[AnswerT]):
     group_id: str | None = None
     left: bool = False
     callers: int = 0
+    # Where in its trace the request waits; None when nothing is traced.
+    came: Any = None
 
 
 @dataclass(eq=False)
@@ -108,6 +110,29 @@ async def start(
                 raise Refused(Code.UNAVAILABLE, retry_after=2.0) from None
         await asyncio.sleep(pause * (0.5 + random.random()))
         pause = min(1.0, pause * 2)
+
+
+async def begun_anew(
+    client: Client, line: Line[AnswerT], group_id: str
+) -> WorkflowHandle[Any, Any] | None:
+    """The run that goes on for one that has ended, or has gone on: an operator's reset.
+
+    Temporal ends the old run and begins the new one in one step.
+    """
+    while True:
+        try:
+            found = await client.get_workflow_handle(group_id).describe()
+        except RPCError as error:
+            log.warning("describe_failed", group=group_id, error=kind(error))
+            if error.status == RPCStatusCode.NOT_FOUND:
+                return None
+            await asyncio.sleep(RPC_TIMEOUT.total_seconds())
+            continue
+        if found.status not in _GOING_ON:
+            return None
+        return client.get_workflow_handle(
+            group_id, run_id=found.run_id, result_type=line.result_type()
+        )
 
 
 def kind(error: BaseException) -> str:

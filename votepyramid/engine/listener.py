@@ -15,6 +15,7 @@ import structlog
 from psycopg import sql
 
 from votepyramid.db import CONNECT_TIMEOUT_S, GROUPS_CHANNEL, KEEPALIVES, listen_dsn
+from votepyramid.engine import metrics
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +41,7 @@ class Listener:
             except (psycopg.Error, OSError) as error:
                 log.warning("listen_lost", error=type(error).__name__)
             self.connected = False
+            metrics.LISTENING.set(0)
             await asyncio.sleep(RECONNECT_S)
 
     async def _listen(self) -> None:
@@ -56,6 +58,7 @@ class Listener:
             channel = sql.Identifier(GROUPS_CHANNEL)
             await connection.execute(sql.SQL("LISTEN {}").format(channel))
             self.connected = True
+            metrics.LISTENING.set(1)
             self._wake_all()
             async for notice in connection.notifies():
                 self._wake(notice.payload)

@@ -19,11 +19,12 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflows.messages import SEARCH_ATTRIBUTES
+from workflows.attributes import SEARCH_ATTRIBUTES
 
 log = structlog.get_logger(__name__)
 
 RETENTION = timedelta(days=30)
+TIMEOUT = timedelta(seconds=10)
 WANTED = {
     name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}")
     for name, kind in SEARCH_ATTRIBUTES.items()
@@ -45,6 +46,14 @@ async def prepare(client: Client, patience: float = 60.0) -> None:
             except (RPCError, RuntimeError) as error:
                 log.info("temporal_not_ready", error=type(error).__name__)
             await asyncio.sleep(0.3)
+
+
+async def retention(client: Client) -> timedelta:
+    """How long Temporal keeps a workflow that has closed. Raises RPCError."""
+    answer = await client.workflow_service.describe_namespace(
+        DescribeNamespaceRequest(namespace=client.namespace), timeout=TIMEOUT
+    )
+    return answer.config.workflow_execution_retention_ttl.ToTimedelta()
 
 
 async def missing(client: Client) -> list[str]:

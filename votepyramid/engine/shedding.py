@@ -30,6 +30,7 @@ class Crowd:
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
+        metrics.CALLERS_LIMIT.set(bound)
         self._lock = threading.Lock()
         self._count = 0
 
@@ -42,9 +43,11 @@ class Crowd:
         if full:
             metrics.SHED.labels(line).inc()
             raise Refused(Code.OVERLOADED, retry_after=1 + 2 * random.random())
+        metrics.CALLERS.inc()
         try:
             yield
         finally:
+            metrics.CALLERS.dec()
             with self._lock:
                 self._count -= 1
 
@@ -85,7 +88,7 @@ class Shedding:
         if draining or self.stuck(under_way):
             refusal = Refused(Code.UNAVAILABLE, retry_after=2 + 3 * random.random())
         else:
-            wait = self._estimated_wait(queued, under_way)
+            wait = self.estimated_wait(queued, under_way)
             if wait > self._settings.answer_timeout:
                 # Jitter, so that those who are sent away do not return together.
                 after = min(max(1.0, wait / 2), MAX_RETRY_AFTER_S)
@@ -108,7 +111,7 @@ class Shedding:
         since = time.monotonic() - self._settings.answer_timeout
         return sum(began > since for began in under_way)
 
-    def _estimated_wait(
+    def estimated_wait(
         self, queued: Collection[int], under_way: Collection[float]
     ) -> float:
         """Seconds until whoever comes now is answered; 0 when nobody can tell.
