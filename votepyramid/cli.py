@@ -19,14 +19,35 @@ COMMANDS = {
     "db": ("votepyramid.stack.commands:db", "Migrate the database."),
     "serve": ("votepyramid.web.commands:serve", "Run a web process."),
     "worker": ("votepyramid.engine.commands:worker", "Run a worker process."),
+    "admin": ("admin_ui.commands:admin", "Serve the administrators' pages."),
+    "codec-server": (
+        "votepyramid.web.codec_server.commands:codec_server",
+        "Open payloads for Temporal's web console.",
+    ),
     "log": ("votepyramid.receipts.commands:log", "Run the sequencer, show the logs."),
+    "doctor": (
+        "votepyramid.doctor.commands:doctor",
+        "Check an installation, say what is wrong.",
+    ),
+    "audit": (
+        "votepyramid.auditors.commands:audit",
+        "Export an election for auditors, verify an export.",
+    ),
+    "work": (
+        "votepyramid.work.commands:work",
+        "Show workflows, and what acts on them mean for the votes inside; do them.",
+    ),
     "keys": (
-        "votepyramid.keys.commands:keys",
-        "Show and rotate the key-encryption keys.",
+        "votepyramid.custody.commands:keys",
+        "Show, rotate, rewrap and destroy key-encryption keys.",
     ),
     "election": (
         "votepyramid.elections.commands:election",
         "Make, open, close and show elections.",
+    ),
+    "people": (
+        "votepyramid.people.commands:people",
+        "Invite and disable those who run elections.",
     ),
     "roster": (
         "votepyramid.eligibility.commands:roster",
@@ -36,8 +57,20 @@ COMMANDS = {
         "votepyramid.eligibility.commands:voter",
         "Development only: act as a voter's identity provider.",
     ),
+    "operator": (
+        "votepyramid.web.codec_server.commands:operator",
+        "Sign operators in at the codec server.",
+    ),
     "vote": ("votepyramid.client.commands:vote", "Cast a ballot as a voter."),
     "verify": ("votepyramid.client.commands:verify", "Check a receipt offline."),
+    "verify-absence": (
+        "votepyramid.client.statement_commands:verify_absence",
+        "Check that no vote stands under a token.",
+    ),
+    "verify-none-issued": (
+        "votepyramid.client.statement_commands:verify_none_issued",
+        "Check that no token was issued to a voter.",
+    ),
     "replay": (
         "votepyramid.replay.commands:replay",
         "Cast a whole election from a cast-vote-record file.",
@@ -56,6 +89,10 @@ class Rooms(click.Group):
             return None
         module, attribute = COMMANDS[cmd_name][0].split(":")
         command: click.Command = getattr(import_module(module), attribute)
+        if "structlog" in sys.modules:
+            from votepyramid.processes import log_to_stderr
+
+            log_to_stderr()
         return command
 
     def format_commands(

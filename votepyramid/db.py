@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from sqlalchemy.orm import DeclarativeBase
 
 from votepyramid.errors import Code, Refused
+from votepyramid.observing.tracing import trace_statements
 
 T = TypeVar("T")
 QuestionT = TypeVar("QuestionT")
@@ -70,8 +71,13 @@ def make_engine(
     `pool_timeout` is short on purpose: a caller that cannot get a connection must
     answer 503 while the client is still listening.
     """
-    return create_engine(
+    # Imported late: metrics must know their directory first.
+    from votepyramid.observing.pools import MeasuredPool, measure
+
+    engine = create_engine(
         url.replace("postgresql://", "postgresql+psycopg://", 1),
+        poolclass=MeasuredPool,
+        pool_logging_name=application_name,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=2,
@@ -96,6 +102,9 @@ def make_engine(
             **KEEPALIVES,
         },
     )
+    measure(engine, pool_size)
+    trace_statements(engine)
+    return engine
 
 
 def listen_dsn(url: str) -> str:

@@ -23,13 +23,16 @@ class Code(enum.StrEnum):
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
     RATE_LIMITED = "rate_limited"
     # The election.
     ELECTION_UNKNOWN = "election_unknown"
     ELECTION_NOT_OPEN = "election_not_open"
     ELECTION_CLOSED = "election_closed"
+    ELECTION_NOT_FINISHED = "election_not_finished"
     # The claim.
     NOT_ELIGIBLE = "not_eligible"
+    TOKEN_ISSUED = "token_issued"
     # The vote.
     TOKEN_UNKNOWN = "token_unknown"
     TOKEN_REVOKED = "token_revoked"
@@ -44,6 +47,8 @@ class Code(enum.StrEnum):
     # The receipt.
     RECEIPT_UNKNOWN = "receipt_unknown"
     NOT_IN_LOG = "not_in_log"
+    # What is stated at the end.
+    VOTE_RECORDED = "vote_recorded"
     # The engine.
     OVERLOADED = "overloaded"
     UNAVAILABLE = "unavailable"
@@ -76,6 +81,9 @@ PROBLEMS: dict[Code, Problem] = {
     Code.UNAUTHENTICATED: Problem(
         401, "Sign in first", "Send a valid, unexpired `Authorization: Bearer` token."
     ),
+    Code.FORBIDDEN: Problem(
+        403, "Not allowed", "`reason` says what is missing; ask who administers it."
+    ),
     Code.RATE_LIMITED: Problem(
         429, "Too many requests", "Wait as long as `Retry-After` says."
     ),
@@ -88,10 +96,20 @@ PROBLEMS: dict[Code, Problem] = {
     Code.ELECTION_CLOSED: Problem(
         403, "The election is closed", "No further claim or vote can be taken."
     ),
+    Code.ELECTION_NOT_FINISHED: Problem(
+        404,
+        "The election is not finished yet",
+        "Ask again when its closing statement is published.",
+    ),
     Code.NOT_ELIGIBLE: Problem(
         403,
         "Not eligible to vote in this election",
         "`reason` names the rule; ask the election office if it is wrong.",
+    ),
+    Code.TOKEN_ISSUED: Problem(
+        409,
+        "A token was issued to you",
+        "With it, ask for a proof that no vote stands under its tag.",
     ),
     Code.TOKEN_UNKNOWN: Problem(
         403, "The token is unknown", "Claim a token for this election first."
@@ -142,6 +160,11 @@ PROBLEMS: dict[Code, Problem] = {
         404,
         "Not in the public log yet",
         "Ask again later; the receipt promises that it will be there at the end.",
+    ),
+    Code.VOTE_RECORDED: Problem(
+        404,
+        "A vote stands under this tag",
+        "Its leaf is in the public log; there is no proof of its absence.",
     ),
     Code.OVERLOADED: Problem(
         503,

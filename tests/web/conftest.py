@@ -10,13 +10,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.support import databases
 from tests.support.elections import MadeElection
-from tests.support.engines import Engine, running
+from tests.support.engines import Engine, Engines, running
 from tests.support.processes import Running
 from tests.support.voting import Door
-from votepyramid.stack.devserver import DevServer
-from votepyramid.stack.postgres import EmbeddedPostgres
 
 
 @dataclass(frozen=True)
@@ -48,19 +45,12 @@ class Site:
 
 
 @pytest.fixture(scope="package")
-def site(
-    postgres: EmbeddedPostgres,
-    template: str,
-    temporal: DevServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Site]:
+def site(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A web process and a worker; voters "v0" to "v299"."""
-    folder = tmp_path_factory.mktemp("site")
     other = tmp_path_factory.mktemp("widowed")
     with (
-        databases.fresh(postgres, template) as database,
-        running(database, temporal, folder) as engine,
-        running(database, temporal, other) as left,
+        engines.running("site") as engine,
+        running(engine.database, engine.temporal, other) as left,
     ):
         ready = httpx2.get(f"{left.web.url}/health/ready")
         assert ready.status_code == 200, ready.text

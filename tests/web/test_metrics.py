@@ -11,14 +11,11 @@ import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support import databases
 from tests.support.elections import MadeElection
-from tests.support.engines import Engine, running
+from tests.support.engines import Engine, Engines
 from tests.support.processes import Running
 from tests.support.voting import OTHER_SELECTIONS, Door, at_once
 from tests.web.conftest import Site
-from votepyramid.stack.devserver import DevServer
-from votepyramid.stack.postgres import EmbeddedPostgres
 
 VOTERS = 12
 IDENTIFIER = re.compile(r"[0-9a-f]{16,}|[A-Za-z0-9_-]{30,}|v[0-9]+\b")
@@ -33,22 +30,13 @@ class Shared:
 
 @pytest.fixture(scope="module")
 def shared(
-    postgres: EmbeddedPostgres,
-    template: str,
-    temporal: DevServer,
-    tmp_path_factory: pytest.TempPathFactory,
+    engines: Engines, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Shared]:
     """Two web processes and a worker on one metrics directory."""
-    folder = tmp_path_factory.mktemp("metrics")
-    shared_folder = folder / "shared"
-    with (
-        databases.fresh(postgres, template) as database,
-        running(
-            database, temporal, folder, webs=2, workers=1, metrics_dir=shared_folder
-        ) as engine,
-    ):
+    folder = tmp_path_factory.mktemp("metrics") / "shared"
+    with engines.running("metrics", webs=2, metrics_dir=folder) as engine:
         election = engine.make_election(voters=VOTERS + 2)
-        yield Shared(engine, election, shared_folder)
+        yield Shared(engine, election, folder)
 
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
@@ -125,6 +113,8 @@ def test_a_killed_process_leaves_its_counts_and_not_its_gauges(
 ) -> None:
     engine = shared.engine
     killed, left = engine.webs
+    door = Door(killed.url, shared.election)
+    assert door.cast(door.ballot(f"v{VOTERS}")).status_code == 200
     before = scrape(left)
     assert requests(before, "votes.cast", "200") > 0
     gauges = {

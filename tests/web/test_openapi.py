@@ -80,7 +80,7 @@ def test_everything_documented_is_given(site: Site, odd: Odd) -> None:
     _refuse_ballots(ledger, site)
     _refuse_tokens(ledger, site)
     _wait_for_receipts(ledger, site, odd)
-    read_the_log(ledger, site, odd.blind.url)
+    read_the_log(ledger, site, odd.blind.url, odd.waiting.url)
     _operate(ledger, site, odd)
     assert ledger.given - document.documented() == set()
     assert document.documented() - ledger.given == set()
@@ -298,9 +298,9 @@ def test_codes_and_statuses_are_those_of_the_table() -> None:
     for given in document.documented():
         if given.code:
             assert PROBLEMS[Code(given.code)].status == given.status, given
-    # What no operation promises: the address was wrong, or we are.
+    # What no operation promises: a wrong address, our faults, the codec server's words.
     undocumented = set(Code) - {Code(g.code) for g in document.documented() if g.code}
-    assert undocumented == {Code.METHOD_NOT_ALLOWED, Code.INTERNAL}
+    assert undocumented == {Code.METHOD_NOT_ALLOWED, Code.INTERNAL, Code.FORBIDDEN}
 
 
 def test_every_refusal_names_its_codes() -> None:

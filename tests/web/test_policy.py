@@ -9,13 +9,13 @@ from pyramid.config import Configurator
 from pyramid.exceptions import ConfigurationError
 from pyramid.response import Response
 
-from votepyramid.web.policy import ANYONE, add_policy
+from votepyramid.web.policy import ANYONE, VoterPolicy, add_policy
 
 
 def make(**options: Any) -> None:
     """Start an application with one view of these options."""
     config = Configurator()
-    add_policy(config)
+    add_policy(config, VoterPolicy())
     config.add_route("door", "/door")
     config.add_view(_view, route_name="door", **options)
     config.commit()
@@ -59,7 +59,7 @@ def test_a_view_that_does_not(options: dict[str, Any], problem: str) -> None:
 
 def test_an_unknown_permission_is_nobodys() -> None:
     config = Configurator()
-    add_policy(config)
+    add_policy(config, VoterPolicy())
     config.add_route("door", "/door")
     config.add_view(_view, route_name="door", permission="tally", request_method="GET")
     from webtest import TestApp

@@ -13,49 +13,9 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from tests.support.privileges import is_ordinary, privileges
 from tests.web.conftest import Site
-
-# Privileges by table; a column list where not the whole table is meant.
-GRANTED = {
-    "alembic_version": {"SELECT"},
-    "elections": {"SELECT"},
-    "voters": {"SELECT"},
-    "roster_versions": {"SELECT"},
-    "roster_rows": {"SELECT"},
-    "claim_refusals": {"SELECT", "INSERT", "UPDATE (count)"},
-    "vote_tokens": {
-        "SELECT",
-        "INSERT",
-        "UPDATE (used)",
-        "UPDATE (reuse_count)",
-        "UPDATE (rejected_count)",
-    },
-    "vote_submissions": {"SELECT", "INSERT"},
-    "vote_groups": {
-        "SELECT",
-        "INSERT",
-        "UPDATE (group_id)",
-        "UPDATE (held_by)",
-        "UPDATE (outcome)",
-    },
-    "audit_events": {"INSERT"},
-    "wrapped_keys": {"SELECT", "INSERT"},
-    "log_heads": {"SELECT"},
-    "log_entries": {"SELECT"},
-    "log_tiles": {"SELECT"},
-}
-_WHOLE = """
-SELECT table_name, privilege_type FROM information_schema.table_privileges
-WHERE grantee = current_user AND table_schema = 'public'
-"""
-_COLUMNS = """
-SELECT c.table_name, c.privilege_type || ' (' || c.column_name || ')'
-FROM information_schema.column_privileges c
-WHERE c.grantee = current_user AND c.table_schema = 'public' AND NOT EXISTS (
-  SELECT 1 FROM information_schema.table_privileges t
-  WHERE t.grantee = c.grantee AND t.table_schema = c.table_schema
-  AND t.table_name = c.table_name AND t.privilege_type = c.privilege_type)
-"""
+from votepyramid.doctor.expected import APPLICATION as GRANTED
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -76,29 +36,11 @@ def app(site: Site) -> Iterator[psycopg.Connection[Any]]:
 
 
 def test_exactly_these_privileges(app: psycopg.Connection[Any]) -> None:
-    found: dict[str, set[str]] = {}
-    for query in (_WHOLE, _COLUMNS):
-        for table, privilege in app.execute(query).fetchall():
-            found.setdefault(table, set()).add(privilege)
-    assert found == GRANTED
+    assert privileges(app) == GRANTED
 
 
 def test_the_role_is_nothing_special(app: psycopg.Connection[Any]) -> None:
-    row = app.execute(
-        "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls "
-        "FROM pg_roles WHERE rolname = current_user"
-    ).fetchone()
-    assert row == (False,) * 5
-    members = app.execute(
-        "SELECT count(*) FROM pg_auth_members m "
-        "JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = current_user"
-    ).fetchone()
-    assert members == (0,)
-    owned = app.execute(
-        "SELECT count(*) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner "
-        "WHERE r.rolname = current_user"
-    ).fetchone()
-    assert owned == (0,)
+    assert is_ordinary(app)
 
 
 FORBIDDEN = [
@@ -111,6 +53,11 @@ FORBIDDEN = [
     # The audit log is written, never read or changed.
     "SELECT * FROM audit_events",
     "UPDATE audit_events SET kind = 'x'",
+    "INSERT INTO audit_events (election, kind, created_at) VALUES ('e', 'k', now())",
+    (
+        "INSERT INTO audit_events (election, kind, nonce) "
+        "SELECT 'e', 'k', gen_random_uuid()"
+    ),
     "DELETE FROM audit_events",
     "TRUNCATE audit_events",
     # A token keeps its voter, style and time; none disappears.
@@ -129,9 +76,18 @@ FORBIDDEN = [
     "UPDATE roster_rows SET precinct = 'S 1'",
     "DELETE FROM roster_rows",
     "UPDATE roster_versions SET voters = 0",
+    # What is stated at the end is the operator's too.
+    "UPDATE elections SET status = 'finished'",
+    "INSERT INTO election_statements VALUES ('demo', 'closing', 'x', now())",
+    "UPDATE election_statements SET note = 'x'",
+    "INSERT INTO closing_tags VALUES ('demo', 0, '\\x00', '\\x00')",
     # Keys are neither replaced nor wiped.
     "UPDATE wrapped_keys SET wrapped = NULL",
     "DELETE FROM wrapped_keys",
+    # No time to come silences the alarm of a missed run.
+    "INSERT INTO archive_runs (began_at) VALUES (now() + interval '10 years')",
+    "UPDATE archive_runs SET began_at = now()",
+    "DELETE FROM archive_runs",
     # Counts of refusals only grow in the name of what they count.
     "UPDATE claim_refusals SET reason = 'x'",
     "DELETE FROM claim_refusals",
@@ -174,14 +130,24 @@ def test_the_role_makes_data_keys_alone(
         app.execute(insert, (purpose,))
 
 
+def test_a_data_key_is_not_empty(app: psycopg.Connection[Any]) -> None:
+    """`keys status`, `rewrap` and `destroy` would stop at it."""
+    with pytest.raises(errors.CheckViolation, match="ck_wrapped_keys_wrapped"):
+        app.execute(
+            "INSERT INTO wrapped_keys (id, election, purpose, wrapped) "
+            "VALUES (gen_random_uuid(), 'another', 'data', '')"
+        )
+
+
 def test_an_accepted_ballot_is_unique_whoever_inserts_it(
-    app: psycopg.Connection[Any],
+    site: Site, app: psycopg.Connection[Any]
 ) -> None:
     copied = (
         "INSERT INTO vote_submissions (id, election, tag, ciphertext_hash, "
         "ballot_snapshot, receipt_hash, status, receipt) "
         "SELECT gen_random_uuid(), election, {tag}, {c}, ballot_snapshot, {hash}, "
-        "status, receipt FROM vote_submissions WHERE status = 'accepted' LIMIT 1"
+        "status, receipt FROM vote_submissions "
+        f"WHERE status = 'accepted' AND election = '{site.election.id}' LIMIT 1"
     )
     fresh = {"tag": "'\\x01'::bytea", "c": "'\\x02'::bytea", "hash": "'other'"}
     own = {"tag": "tag", "c": "ciphertext_hash", "hash": "receipt_hash"}

@@ -44,6 +44,13 @@ def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings.load(ini).roles == {"claim", "cast"}
 
 
+def test_in_development_a_second_administrator_is_one_at_once() -> None:
+    name, where = "votepyramid.second_after_hours", "votepyramid.environment"
+    assert Settings.load({where: "production"}).second_after_hours == 24
+    assert Settings.load({where: "development"}).second_after_hours == 0
+    assert Settings.load({where: "development", name: "2"}).second_after_hours == 2
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
@@ -62,7 +69,10 @@ def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("groups_stuck", "0", "groups_stuck must be at least 1"),
         ("threads", "100", "waiting_bound must be smaller than threads"),
         ("group_bytes", "524288", "group_bytes must be at least 1 and stay under"),
+        ("operator", "two\nlines", "operator must be a name of 64 characters"),
+        ("operator", "x" * 65, "operator must be a name of 64 characters"),
         ("group_bytes", "0", "group_bytes must be at least 1 and stay under"),
+        ("second_after_hours", "721", "second_after_hours must be at most 720"),
     ],
 )
 def test_an_unusable_setting(name: str, value: str, says: str) -> None:

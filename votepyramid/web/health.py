@@ -28,12 +28,11 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 
 from votepyramid.db import reading
 from votepyramid.engine import preparation
+from votepyramid.engine.installation import POLLER_FRESH_S
 from votepyramid.web.services import Services
 
 TIMEOUT_S = 2.0
 KEPT_S = 1.0
-# A poller renews every minute; one seen longer ago than this is gone.
-POLLER_FRESH_S = 75.0
 MIGRATIONS = Path(__file__).resolve().parents[2] / "alembic"
 
 

@@ -16,9 +16,17 @@ import threading
 import time
 from collections import Counter
 
+import prometheus_client
+
 from votepyramid.elections.service import Manifests
 from votepyramid.errors import Code, Refused
 from votepyramid.votes.ballots import Submission, too_long
+
+REFUSED = prometheus_client.Counter(
+    "votepyramid_limits_refused_total",
+    "Requests over a limit of the manifest",
+    ["limit"],
+)
 
 
 class Limits:
@@ -44,6 +52,7 @@ class Limits:
         self._hit(rate, "cast", election, submission.bearer.bytes)
         refusal = too_long(known, submission)
         if refusal is not None:
+            REFUSED.labels("ballot_length").inc()
             raise Refused(refusal)
 
     def _hit(self, rate: int, kind: str, election: str, who: bytes) -> None:
@@ -56,4 +65,5 @@ class Limits:
             self._hits[key] += 1
             over = self._hits[key] > rate
         if over:
+            REFUSED.labels(f"{kind}_rate").inc()
             raise Refused(Code.RATE_LIMITED, retry_after=max(1.0, 60.0 - second))

@@ -70,7 +70,7 @@ def _declared(view: Any, info: Any) -> Any:
 _declared.options = ("unsafe",)  # type: ignore[attr-defined]
 
 
-def add_policy(config: Configurator) -> None:
+def add_policy(config: Configurator, policy: Any) -> None:
     """Set the security policy and look at every view that is added."""
-    config.set_security_policy(VoterPolicy())
+    config.set_security_policy(policy)
     config.add_view_deriver(_declared, name="declared", under="secured_view")

@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from votepyramid.db import is_fault
 from votepyramid.errors import PROBLEMS, Code, Refused
 from votepyramid.keys.provider import KeyProviderError
+from votepyramid.processes import place
 
 log = structlog.get_logger(__name__)
 
@@ -117,22 +118,24 @@ def _away(error: Exception, request: Any) -> Response:
     """A part was away in the middle of it: what was begun can be sent again."""
     if isinstance(error, DBAPIError) and not is_fault(error):
         return _unexpected(error, request)
-    log.warning("part_away", error=type(error).__name__)
+    log_part_away(type(error).__name__)
     return problem(Refused(Code.UNAVAILABLE, retry_after=2.0))
+
+
+def log_part_away(error: str) -> None:
+    """What an answer needs is away; `error` is the name of the error's class."""
+    log.warning("part_away", error=error)
+
+
+def log_unexpected(error: Exception, request: Any) -> None:
+    """Its kind and its place, and nothing of what it says: that may be a secret."""
+    route = getattr(request.matched_route, "name", None)
+    log.error("unexpected", error=type(error).__name__, place=place(error), route=route)
 
 
 def _unexpected(error: Exception, request: Any) -> Response:
     """A bug of ours. The caller learns nothing; the log gets the kind and the place."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = (
-        f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
-        if trace
-        else ""
-    )
-    route = getattr(request.matched_route, "name", None)
-    log.error("unexpected", error=type(error).__name__, place=place, route=route)
+    log_unexpected(error, request)
     return problem(Refused(Code.INTERNAL))
 
 

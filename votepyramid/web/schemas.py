@@ -51,7 +51,19 @@ class StrictSchema(colander.MappingSchema):
 
 
 def read_body(request: Any, schema: StrictSchema, limit: int) -> dict[str, Any]:
-    """The request's body by a schema.
+    """The request's body by a schema. Raises Refused as `read_json`."""
+    value = read_json(request, limit)
+    try:
+        result: dict[str, Any] = schema.deserialize(value)
+        return result
+    except colander.Invalid as invalid:
+        # Only our own words and declared names: an unknown member is the caller's
+        # text and may be a secret put in the wrong place.
+        raise Refused(Code.MALFORMED, extras={"errors": _errors(invalid)}) from None
+
+
+def read_json(request: Any, limit: int) -> Any:
+    """The value of the request's body, strict JSON.
 
     Raises Refused: UNSUPPORTED_MEDIA_TYPE, TOO_LARGE over `limit` bytes, MALFORMED
     with `errors`, a list of {field, problem}.
@@ -64,17 +76,10 @@ def read_body(request: Any, schema: StrictSchema, limit: int) -> dict[str, Any]:
     if len(body) > limit:
         raise Refused(Code.TOO_LARGE, extras={"limit": limit})
     try:
-        value = strict_json(body, limit)
+        return strict_json(body, limit)
     except ProtocolError as error:
         errors = [{"field": "", "problem": error.problem}]
         raise Refused(Code.MALFORMED, extras={"errors": errors}) from None
-    try:
-        result: dict[str, Any] = schema.deserialize(value)
-        return result
-    except colander.Invalid as invalid:
-        # Only our own words and declared names: an unknown member is the caller's
-        # text and may be a secret put in the wrong place.
-        raise Refused(Code.MALFORMED, extras={"errors": _errors(invalid)}) from None
 
 
 def _errors(invalid: colander.Invalid) -> list[dict[str, str]]:

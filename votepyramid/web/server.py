@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 import waitress.server
@@ -20,9 +20,10 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask
 
+from votepyramid.observing import correlation
 from votepyramid.processes import leave
+from votepyramid.settings import Settings
 from votepyramid.web.problems import server_refusal
-from votepyramid.web.services import Services
 from votepyramid.web.tweens import dress
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,21 @@ MAX_BODY = 1024 * 1024
 MAX_HEADERS = 32 * 1024
 # Answers up to this are sent by the loop; receipts and problems are far smaller.
 SEND_BYTES = 16 * 1024
+# Of a reader who takes nothing; else it would hold its thread for ever.
+STALLED_MS = 60_000
+
+
+class Served(Protocol):
+    """What an application brings along in its registry under "services"."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    def start(self) -> None:
+        """After fork, before the first request."""
+
+    def drain(self, deadline: float) -> None:
+        """Answer what is inside, until the monotonic clock `deadline`."""
 
 
 class _Refusal(ErrorTask):
@@ -41,7 +57,7 @@ class _Refusal(ErrorTask):
     def execute(self) -> None:
         limits = {413: MAX_BODY, 431: MAX_HEADERS}
         response = server_refusal(self.request.error.code, limits)
-        dress(response)
+        dress(response, correlation.new())
         self.status = response.status
         self.response_headers = list(response.headerlist)
         self.set_close_on_finish()
@@ -85,14 +101,17 @@ def run(
     *,
     listen: str = "127.0.0.1:6543",
     fd: int | None = None,
+    ahead: int = 0,
     **_options: Any,
 ) -> None:
     """Serve until SIGTERM or SIGINT. A Paste server runner; never returns.
 
     `listen` is host:port, of one address; with `fd` an inherited listening socket is
-    used instead. Raises OSError when it cannot be had.
+    used instead. With `ahead` there are large answers: no more than so many bytes are
+    made ahead of their reader, in memory alone, and a reader who takes nothing for a
+    minute is gone. Raises OSError when it cannot be had.
     """
-    services: Services = app.registry["services"]
+    services: Served = app.registry["services"]
     settings = services.settings
     # Our own single socket: for a name with two addresses waitress would make two
     # servers, and draining has to know them.
@@ -115,6 +134,8 @@ def run(
     server.channel_class = _Channel
     # As an option it is deprecated: then every answer would be sent at once again.
     server.adj.send_bytes = SEND_BYTES
+    if ahead:
+        _send_large_answers(server.adj, ahead)
     services.start()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -128,6 +149,15 @@ def run(
     _drain(server, services, settings.drain_timeout)
     log.info("web_stopped")
     leave(0)
+
+
+def _send_large_answers(adj: Any, ahead: int) -> None:
+    adj.outbuf_high_watermark = ahead
+    # From here on waitress would keep what waits in a file.
+    adj.outbuf_overflow = 2 * ahead
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        stalled = (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
+        adj.socket_options = [*adj.socket_options, stalled]
 
 
 def _listening(address: str) -> socket.socket:
@@ -146,7 +176,7 @@ def _serve(server: Any, stop: threading.Event) -> None:
         stop.set()
 
 
-def _drain(server: Any, services: Services, timeout: float) -> None:
+def _drain(server: Any, services: Served, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     # Only the listener, and on waitress's own loop: open connections stay and are
     # still answered, a new request on one of them with 503.

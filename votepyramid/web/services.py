@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Engine
 from temporalio.client import Client
@@ -22,8 +23,11 @@ from votepyramid.engine.listener import Listener
 from votepyramid.engine.shedding import Crowd
 from votepyramid.keys import providers
 from votepyramid.keys.service import ElectionKeys
-from votepyramid.settings import Settings
+from votepyramid.processes import before_leaving
+from votepyramid.settings import ALONE, Settings, SettingsError
 from votepyramid.tokens.claiming import ClaimAnswer, Claiming, ClaimLine
+from votepyramid.vitals.reporting import Reporter
+from votepyramid.vitals.tally import Tally
 from votepyramid.votes.casting import Answer, Casting, VoteLine
 from votepyramid.web.limits import Limits
 
@@ -58,12 +62,20 @@ class Services:
     verifier: JwtVerifier | None
     limits: Limits
     junk: JunkCounter
+    tally: Tally
+    keys: ElectionKeys | None
 
     def start(self) -> None:
         """Begin listening. After fork, before the first request."""
         listening = self.threads.submit(self.listener.run())
         listening.add_done_callback(vital("listener"))
         self.junk.start()
+        Reporter(self.engine, "web", self._vitals).start()
+
+    def _vitals(self) -> dict[str, Any]:
+        lines = {one.name: one.state() for one in self.gateways}
+        keys = {} if self.keys is None else {"keys": self.keys.state()}
+        return {"doors": self.tally.numbers(), "lines": lines, **keys}
 
     def drain(self, deadline: float) -> None:
         """Take nothing new and answer what is inside, until the clock `deadline`."""
@@ -76,6 +88,8 @@ class Services:
 
 def make_services(settings: Settings) -> Services:
     """Build them; raises SettingsError or KeyProviderError with what to set."""
+    if alone := settings.roles & ALONE:
+        raise SettingsError(f"no web process has the role {min(alone)!r}: workers have")
     engine = make_engine(
         settings.require("database_url"),
         pool_size=settings.database_pool,
@@ -90,6 +104,7 @@ def make_services(settings: Settings) -> Services:
     casting: Casting | None = None
     claiming: Claiming | None = None
     verifier: JwtVerifier | None = None
+    keys: ElectionKeys | None = None
     gateways: list[Gateway[Answer] | Gateway[ClaimAnswer]] = []
     if "cast" in settings.roles:
         line = VoteLine(engine, settings)
@@ -100,11 +115,12 @@ def make_services(settings: Settings) -> Services:
         gateways.append(votes)
     if "claim" in settings.roles:
         provider = providers.make(settings)
-        keys = ElectionKeys(provider, engine, settings.data_key_rows)
+        keys = ElectionKeys(provider, engine, settings.data_key_rows, settings.key_hold)
+        before_leaving(keys.close)
         claims: Gateway[ClaimAnswer] = Gateway(
             ClaimLine(engine, settings), settings, threads, temporal.client, crowd
         )
-        claiming = Claiming(engine, claims, keys, manifests, settings)
+        claiming = Claiming(engine, claims, keys, junk, manifests, settings)
         verifier = JwtVerifier(settings)
         gateways.append(claims)
 
@@ -129,4 +145,6 @@ def make_services(settings: Settings) -> Services:
         verifier,
         Limits(manifests),
         junk,
+        Tally(),
+        keys,
     )

@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from votepyramid.web.metrics import exposition
+from votepyramid.observing.exposition import exposition
 from votepyramid.web.policy import ANYONE
 
 
