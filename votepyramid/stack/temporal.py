@@ -17,13 +17,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from votepyramid.stack import gobuild, sdk_download
+from votepyramid.stack.caches import users_cache
 from votepyramid.stack.errors import StackError
 
 BINARY_SETTING = "VOTEPYRAMID_TEMPORAL_BIN"
 MODULES = Path(__file__).resolve().parents[2] / "deploy" / "temporal"
 CLI = "temporal"
 # What production and the benchmark run instead of the command line's own server.
-SERVER_PROGRAMS = ("temporal-server", "temporal-sql-tool", "temporal-ui-server")
+CONSOLE = "temporal-ui-server"
+SERVER_PROGRAMS = ("temporal-server", "temporal-sql-tool", CONSOLE)
 # Older servers lack what the admin UI shows of a workflow in trouble.
 OLDEST_SERVER = (1, 31)
 
@@ -32,11 +34,10 @@ Say = Callable[[str], None]
 
 def cache_folder() -> Path:
     """The cache of the pinned modules, in the user's cache directory."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     digest = hashlib.sha256()
     for name in ("go.mod", "go.sum"):
         digest.update((MODULES / name).read_bytes())
-    return Path(base) / "votepyramid" / "temporal" / digest.hexdigest()[:12]
+    return users_cache() / "temporal" / digest.hexdigest()[:12]
 
 
 def find_cli(say: Say = lambda line: None) -> Path:
@@ -59,8 +60,16 @@ def find_cli(say: Say = lambda line: None) -> Path:
         return cached
     with _locked(say):
         if not cached.exists() and not sdk_download.download(cached, say):
-            gobuild.build(MODULES, {CLI: cached}, say)
+            # The console costs a second more: most of it is in the command line.
+            wanted = {CLI: cached, CONSOLE: cached.with_name(CONSOLE)}
+            gobuild.build(MODULES, wanted, say)
     return cached
+
+
+def find_console() -> Path | None:
+    """The console as a program of its own, where one was built."""
+    program = cache_folder() / CONSOLE
+    return program if program.exists() else None
 
 
 def find_server(say: Say = lambda line: None) -> dict[str, Path]:
