@@ -12,6 +12,7 @@ import psycopg
 from tests.support.databases import Database
 from tests.support.stacks import VOTEPYRAMID
 from votepyramid.stack import migrations
+from votepyramid.stack.children import environment_without
 
 
 def db(database: Database, *words: str) -> str:
@@ -44,11 +45,28 @@ def test_down_to_nothing_and_up_again(database: Database) -> None:
     assert told(database, "upgrade") == {"revision": head, "head": head}
 
 
+def test_events_from_before_the_audit_log_wait_for_it(database: Database) -> None:
+    add = "INSERT INTO audit_events (election, kind) VALUES ('e', 'election_opened')"
+    db(database, "downgrade", "0004")
+    with psycopg.connect(database.app_url) as rows:
+        for _ in range(3):
+            rows.execute(add)
+    for again in ("upgrade", "downgrade", "upgrade"):
+        db(database, again, *(["0004"] if again == "downgrade" else []))
+    with psycopg.connect(database.owner_url) as rows:
+        rows.execute(add)
+        waiting = rows.execute(
+            "SELECT count(*), count(DISTINCT q.sort) FROM log_queue q "
+            "JOIN audit_events a ON q.subject = a.id::text "
+            "AND q.sort = uuid_send(a.nonce) WHERE q.kind = 'audit'"
+        ).fetchone()
+    assert waiting == (4, 4)
+
+
 def test_without_the_owners_url_the_setting_is_named() -> None:
-    env = {k: v for k, v in os.environ.items() if not k.startswith("VOTEPYRAMID_")}
     done = subprocess.run(
         [VOTEPYRAMID, "db", "upgrade"],
-        env=env,
+        env=environment_without("VOTEPYRAMID_"),
         capture_output=True,
         text=True,
         check=False,

@@ -47,16 +47,16 @@ def test_the_demo_ballot_is_cast_once_and_stays(folder: Path) -> None:
         assert first in votepyramid(made, "verify", str(file))
         shown = json.loads(votepyramid(made, "election", "show", "demo", "--json"))
         assert shown["votes_accepted"] == shown["tokens_used"] == 1
+        what_the_banner_says_can_be_typed(made, folder)
 
 
-def test_what_the_banner_says_can_be_typed(folder: Path) -> None:
-    with stack(folder / "var") as made:
-        assert "voter token demo-2" in made.output
-        jwt = votepyramid(made, "voter", "token", "demo-2").strip()
-        choices = folder / "choices.json"
-        choices.write_text('{"library": [["station"]], "hours": [["no"]]}')
-        arguments = ["--choices", str(choices), "--out", str(folder / "my.json")]
-        said = votepyramid(made, "vote", *arguments, "--json", VOTEPYRAMID_JWT=jwt)
-        assert json.loads(said)["status"] == "accepted"
-        shown = json.loads(votepyramid(made, "election", "show", "demo", "--json"))
-        assert shown["votes_accepted"] == 2
+def what_the_banner_says_can_be_typed(made: StackUp, folder: Path) -> None:
+    assert "voter token demo-2" in made.output
+    jwt = votepyramid(made, "voter", "token", "demo-2").strip()
+    choices = folder / "choices.json"
+    choices.write_text('{"library": [["station"]], "hours": [["no"]]}')
+    arguments = ["--choices", str(choices), "--out", str(folder / "my.json")]
+    said = votepyramid(made, "vote", *arguments, "--json", VOTEPYRAMID_JWT=jwt)
+    assert json.loads(said)["status"] == "accepted"
+    shown = json.loads(votepyramid(made, "election", "show", "demo", "--json"))
+    assert shown["votes_accepted"] == 2

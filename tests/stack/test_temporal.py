@@ -113,7 +113,9 @@ def test_two_at_once_build_once(bare: Path, tmp_path: Path) -> None:
     said = [process.communicate()[0] for process in both]
     cached = temporal.cache_folder() / "temporal"
     assert all(text.splitlines()[-1] == str(cached) for text in said)
-    assert runs.read_text() == "run\n"
+    # The command line, and the console beside it.
+    assert runs.read_text() == "run\n" * 2
+    assert temporal.find_console() == cached.with_name("temporal-ui-server")
     assert sum("waiting for it" in text for text in said) == 1
 
 

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.stack.conftest import short_folder
 from tests.support.needs import needs
 from tests.support.processes import eventually, gone
 from tests.support.stacks import VOTEPYRAMID, StackUp, all_gone, stack
 from votepyramid.stack import children
 from votepyramid.stack.layout import Layout
 from votepyramid.stack.program import http_status
+from votepyramid.stack.temporal import find_console
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)
 
 
 def web_port(made: StackUp) -> int:
@@ -32,36 +39,33 @@ def votepyramid(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_every_child(folder: Path, number: signal.Signals) -> None:
-    with stack(folder / "var", "--no-demo") as made:
-        pids = made.pids()
-        assert set(pids) == {"postgres", "temporal", "worker", "web", "sequencer"}
-        assert made.stop(number) == 0
-        assert all(map(gone, pids.values()))
-    # In order: who calls is stopped before who is called.
+def stops(made: StackUp, number: signal.Signals) -> None:
+    """Every child, in order: who calls is stopped before who is called."""
+    pids = made.pids()
+    apart = ["exporter", "closer", "sequencer"]
+    callers = ["admin", "codec-server", *apart, "web", "worker"]
+    own_console = ["console"] if find_console() is not None else []
+    parts = [*callers, *own_console, "temporal", "postgres"]
+    assert set(pids) == set(parts)
+    assert made.stop(number) == 0
+    assert all(map(gone, pids.values()))
     stopped = [line.split()[2] for line in made.output.splitlines() if "Stopp" in line]
-    assert stopped == ["sequencer", "web", "worker", "temporal", "postgres"]
+    assert stopped == parts, made.output
 
 
-@needs("linux")
-def test_every_child_ends_with_a_killed_supervisor(folder: Path) -> None:
+def test_it_stops_and_goes_on_with_the_same_state(folder: Path) -> None:
     with stack(folder / "var", "--no-demo") as made:
-        pids = made.pids()
-        made.stop(signal.SIGKILL)
-        assert all_gone(pids)
-
-
-def test_a_child_left_by_a_killed_supervisor_is_stopped(folder: Path) -> None:
-    # As where no kernel ends the children: only a process and its record are left.
-    layout = Layout(folder / "var")
-    layout.make()
-    left = children.spawn(
-        ["sleep", "600"], log=layout.logs / "x.log", record=layout.record("worker")
-    )
+        first = made.environment()
+        with psycopg.connect(first["VOTEPYRAMID_OWNER_DATABASE_URL"]) as db:
+            db.execute("CREATE TABLE kept AS SELECT 42 AS n")
+        keys = {path: path.read_bytes() for path in made.layout.secrets.iterdir()}
+        stops(made, signal.SIGINT)
     with stack(folder / "var", "--no-demo") as made:
-        assert "Stopped a worker that a killed stack had left" in made.output
-        assert left.wait(5) == -signal.SIGTERM
+        url = made.environment()["VOTEPYRAMID_OWNER_DATABASE_URL"]
+        with psycopg.connect(url) as db:
+            assert db.execute("SELECT n FROM kept").fetchone() == (42,)
+        assert keys == {p: p.read_bytes() for p in made.layout.secrets.iterdir()}
+        stops(made, signal.SIGTERM)
 
 
 def test_a_stranger_with_a_recorded_process_id_is_left_alone(folder: Path) -> None:
@@ -77,20 +81,8 @@ def test_a_stranger_with_a_recorded_process_id_is_left_alone(folder: Path) -> No
     stranger.wait()
 
 
-def test_the_second_start_goes_on_with_the_same_state(folder: Path) -> None:
-    with stack(folder / "var", "--no-demo") as made:
-        first = made.environment()
-        with psycopg.connect(first["VOTEPYRAMID_OWNER_DATABASE_URL"]) as db:
-            db.execute("CREATE TABLE kept AS SELECT 42 AS n")
-        keys = {path: path.read_bytes() for path in made.layout.secrets.iterdir()}
-    with stack(folder / "var", "--no-demo") as made:
-        url = made.environment()["VOTEPYRAMID_OWNER_DATABASE_URL"]
-        with psycopg.connect(url) as db:
-            assert db.execute("SELECT n FROM kept").fetchone() == (42,)
-        assert keys == {p: p.read_bytes() for p in made.layout.secrets.iterdir()}
-
-
 def test_a_crashed_process_is_started_again_and_said_so(folder: Path) -> None:
+    """And killed itself, the supervisor leaves no child."""
     with stack(folder / "var", "--no-demo") as made:
         for name in ("sequencer", "worker", "web", "temporal", "postgres"):
             before = made.pids()[name]
@@ -100,17 +92,10 @@ def test_a_crashed_process_is_started_again_and_said_so(folder: Path) -> None:
             assert made.pids()[name] != before
         port = web_port(made)
         assert eventually(lambda: http_status(port, "/health/ready") == 200, 60)
-
-
-def test_while_it_runs_a_second_one_and_a_reset_are_refused(folder: Path) -> None:
-    with stack(folder / "var", "--no-demo") as made:
         pids = made.pids()
-        for command in ("up", "reset"):
-            refused = votepyramid(command, "--state", str(folder / "var"))
-            assert refused.returncode == 1
-            assert f"already runs on {folder / 'var'}" in refused.stderr
-            assert str(made.process.pid) in refused.stderr
-        assert not any(map(gone, pids.values()))
+        made.stop(signal.SIGKILL)
+        if sys.platform == "linux":
+            assert all_gone(pids)
 
 
 def test_reset_spares_a_folder_that_is_no_stacks(folder: Path) -> None:
@@ -120,22 +105,6 @@ def test_reset_spares_a_folder_that_is_no_stacks(folder: Path) -> None:
     assert refused.returncode == 1
     assert "not the state folder" in refused.stderr
     assert (folder / "photos" / "one.jpg").exists()
-
-
-def test_a_taken_port_is_replaced_and_printed(folder: Path) -> None:
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taken.bind(("127.0.0.1", 6543))
-        except OSError:
-            pass  # Somebody else has it: just as well.
-        else:
-            taken.listen()
-        with stack(folder / "var", "--no-demo") as made:
-            port = web_port(made)
-            assert port != 6543
-            assert f"http://127.0.0.1:{port}/health/ready" in made.output
-            assert http_status(port, "/health/ready") == 200
 
 
 def test_an_owner_url_is_asked_for(folder: Path) -> None:
@@ -150,10 +119,72 @@ def test_an_owner_url_is_asked_for(folder: Path) -> None:
     assert "VOTEPYRAMID_OWNER_DATABASE_URL" in refused.stderr
 
 
+@contextmanager
+def port_taken(port: int) -> Iterator[None]:
+    """Somebody else listens there: we, unless there is one already."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+        yield
+
+
+@dataclass
+class Begun:
+    """A stack, and what its start met: a taken port, and a child left by another."""
+
+    made: StackUp
+    left: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="module")
+def begun() -> Iterator[Begun]:
+    """For tests that leave it as it is: a start takes a while."""
+    with short_folder() as folder, port_taken(6543):
+        layout = Layout(folder / "var")
+        layout.make()
+        # As where no kernel ends the children: only a process and its record are left.
+        left = children.spawn(
+            ["sleep", "600"], log=layout.logs / "x.log", record=layout.record("worker")
+        )
+        with stack(folder / "var", "--no-demo") as made:
+            yield Begun(made, left)
+
+
+def test_a_child_left_by_a_killed_supervisor_is_stopped(begun: Begun) -> None:
+    assert "Stopped a worker that a killed stack had left" in begun.made.output
+    assert begun.left.wait(5) == -signal.SIGTERM
+
+
+def test_a_taken_port_is_replaced_and_printed(begun: Begun) -> None:
+    port = web_port(begun.made)
+    assert port != 6543
+    assert f"http://127.0.0.1:{port}/health/ready" in begun.made.output
+    assert http_status(port, "/health/ready") == 200
+
+
+def test_the_first_link_is_shown_once_and_at_a_name(begun: Begun) -> None:
+    assert re.search(r"http://localhost:\d+/set-up#", begun.made.output)
+    # Its log line is no part of the progress.
+    assert "first_setup_link_made" not in begun.made.output
+    (line,) = (begun.made.layout.logs / "up.log").read_text().splitlines()
+    assert json.loads(line)["event"] == "first_setup_link_made"
+
+
+def test_while_it_runs_a_second_one_and_a_reset_are_refused(begun: Begun) -> None:
+    var, pids = begun.made.layout.var, begun.made.pids()
+    for command in ("up", "reset"):
+        refused = votepyramid(command, "--state", str(var))
+        assert refused.returncode == 1
+        assert f"already runs on {var}" in refused.stderr
+        assert str(begun.made.process.pid) in refused.stderr
+    assert not any(map(gone, pids.values()))
+
+
 @needs("linux")
-def test_processes_see_the_application_role_only(folder: Path) -> None:
-    with stack(folder / "var", "--no-demo") as made:
-        for name in ("worker", "web"):
-            seen = Path(f"/proc/{made.pids()[name]}/environ").read_bytes()
-            assert b"VOTEPYRAMID_DATABASE_URL=" in seen
-            assert b"votepyramid_owner" not in seen
+def test_processes_see_the_application_role_only(begun: Begun) -> None:
+    for name in ("worker", "web"):
+        seen = Path(f"/proc/{begun.made.pids()[name]}/environ").read_bytes()
+        assert b"VOTEPYRAMID_DATABASE_URL=" in seen
+        assert b"votepyramid_owner" not in seen

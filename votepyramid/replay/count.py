@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Engine, func, select
 
 from votepyramid.audit.models import AuditEvent
+from votepyramid.elections.counting import count
 from votepyramid.keys.service import ElectionKeys
 from votepyramid.protocol.ballot import open_ballot
 from votepyramid.protocol.encoding import ProtocolError
 from votepyramid.protocol.identifiers import manifest_hash
 from votepyramid.replay.ballots import Ballots, Cast
-from votepyramid.tokens.models import VoteToken
 from votepyramid.votes.envelope import EnvelopeBroken, open_row
 from votepyramid.votes.models import VoteSubmission
 
@@ -97,16 +97,19 @@ def totals(engine: Engine, election: str) -> Totals:
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
     with snapshot.connect() as connection:
 
-        def count(table: Any, *conditions: Any) -> int:
-            return _count(connection, table, election, *conditions)
+        def rows(table: Any, *conditions: Any) -> int:
+            query = select(func.count()).select_from(table)
+            of = query.where(table.election == election, *conditions)
+            return connection.scalar(of) or 0
 
+        counted = count(connection, election)
         return Totals(
-            tokens_issued=count(VoteToken, VoteToken.revoked_at.is_(None)),
-            tokens_used=count(VoteToken, VoteToken.used),
-            votes_accepted=count(VoteSubmission, VoteSubmission.status == "accepted"),
-            votes_rejected=count(VoteSubmission, VoteSubmission.status == "rejected"),
-            audit_issued=count(AuditEvent, AuditEvent.kind == "token_issued"),
-            audit_accepted=count(AuditEvent, AuditEvent.kind == "vote_accepted"),
+            tokens_issued=counted.tokens,
+            tokens_used=counted.used,
+            votes_accepted=counted.votes,
+            votes_rejected=rows(VoteSubmission, VoteSubmission.status == "rejected"),
+            audit_issued=rows(AuditEvent, AuditEvent.kind == "token_issued"),
+            audit_accepted=rows(AuditEvent, AuditEvent.kind == "vote_accepted"),
         )
 
 
@@ -152,8 +155,3 @@ def differences(
     if missing := len(audit ^ opened.hashes):
         found.append(f"{missing} votes differ between audit log and ballot box")
     return found
-
-
-def _count(connection: Connection, table: Any, election: str, *conditions: Any) -> int:
-    query = select(func.count()).select_from(table)
-    return connection.scalar(query.where(table.election == election, *conditions)) or 0

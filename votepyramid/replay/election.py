@@ -55,6 +55,7 @@ class Operator:
         self.issuer = DevIssuer.of(settings)
 
     def close(self) -> None:
+        self.keys.close()
         self.engine.dispose()
 
 

@@ -16,11 +16,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
+
+from votepyramid.stack.errors import StackError
+
+Signals = Sequence[tuple[signal.Signals, float]]
+
+# To be asked to end, and then made to.
+STOP_SIGNALS: Signals = ((signal.SIGTERM, 15.0), (signal.SIGKILL, 5.0))
 
 _PR_SET_PDEATHSIG = 1
 # Looked up before any fork: the child may not import or allocate much.
@@ -93,12 +101,18 @@ def spawn(
     return process
 
 
+def environment_without(*beginnings: str, kept: Collection[str] = ()) -> dict[str, str]:
+    """This process's environment, but for names that begin so and are not `kept`."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in kept or not name.startswith(beginnings)
+    }
+
+
 def stop(
     process: subprocess.Popen[bytes] | psutil.Process,
-    signals: Sequence[tuple[signal.Signals, float]] = (
-        (signal.SIGTERM, 15.0),
-        (signal.SIGKILL, 5.0),
-    ),
+    signals: Signals = STOP_SIGNALS,
 ) -> bool:
     """Send each signal in turn and wait its seconds; False if it had to be killed."""
     for number, seconds in signals:
@@ -168,6 +182,8 @@ def wait_until(
 ) -> bool:
     """Ask `ready` until it says yes; False when time is up or `alive` says no.
 
+    What has ended is not ready, whoever else answers in its place.
+
     Raises:
         Interrupted: `stop_asked` was set meanwhile.
     """
@@ -175,8 +191,52 @@ def wait_until(
     while True:
         if stop_asked.is_set():
             raise Interrupted
-        if ready():
+        if ready() and alive():
             return True
         if not alive() or time.monotonic() > deadline:
             return False
         time.sleep(pause)
+
+
+class Child:
+    """A part that is one child process at a time; after a crash it may start again.
+
+    Its output is appended to `log`; `record` is as `spawn` has it, and goes when the
+    child is stopped.
+    """
+
+    stop_signals: Signals = STOP_SIGNALS
+
+    def __init__(self, log: Path, record: Path | None = None) -> None:
+        self.log = log
+        self._record = record
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def stop(self) -> bool:
+        """Ask it to end, then kill it; True when it ended by itself."""
+        if self._process is None:
+            return True
+        orderly = stop(self._process, self.stop_signals)
+        self._process = None
+        if self._record is not None:
+            self._record.unlink(missing_ok=True)
+        return orderly
+
+    def alive(self) -> bool:
+        """True while our child runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, from its start until it is stopped."""
+        return self._process.pid if self._process is not None else None
+
+    def _spawn(self, command: Sequence[str | os.PathLike[str]], **options: Any) -> None:
+        """Start it, with the options of `spawn`."""
+        self._process = spawn(command, log=self.log, record=self._record, **options)
+
+    def _wait_ready(self, name: str, ready: Callable[[], bool], seconds: float) -> None:
+        """Wait until it is; else stop it and raise StackError with its last words."""
+        if not wait_until(ready, seconds=seconds, alive=self.alive):
+            self.stop()
+            raise StackError(f"{name} did not start:\n{tail(self.log)}")

@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from joserfc.jwk import KeySet, OKPKey
-
+from votepyramid.eligibility import token_keys
 from votepyramid.eligibility.dev_issuer import KEY_FILE
 from votepyramid.eligibility.identity import DEV_ISSUER
 from votepyramid.keys.local import LocalKeyFile
 
 AUDIENCE = "votepyramid"
+OPERATORS = "votepyramid-operators"
 
 
 def make(folder: Path) -> dict[str, str]:
@@ -27,17 +27,18 @@ def make(folder: Path) -> dict[str, str]:
         if not (folder / name).exists():
             LocalKeyFile.create(folder / name)
     if not (folder / "jwks.json").exists():
-        issuer = OKPKey.generate_key(
-            "Ed25519", {"use": "sig", "alg": "EdDSA"}, private=True, auto_kid=True
-        )
-        _write(folder / KEY_FILE, issuer.as_dict(private=True))
-        _write(folder / "jwks.json", KeySet([issuer]).as_dict(private=False))
+        issuer = token_keys.make()
+        _write(folder / KEY_FILE, token_keys.private_part(issuer))
+        _write(folder / "jwks.json", token_keys.public_set(issuer))
     return {
         "kek_file": str(folder / "kek.json"),
         "codec_keys_file": str(folder / "codec.json"),
         "jwt_jwks": str(folder / "jwks.json"),
         "jwt_issuer": DEV_ISSUER,
         "jwt_audience": AUDIENCE,
+        "operator_jwks": str(folder / "jwks.json"),
+        "operator_issuer": DEV_ISSUER,
+        "operator_audience": OPERATORS,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -114,8 +115,8 @@ def _get(engine: Engine) -> ElectionView | None:
 
 def _create(engine: Engine, settings: Settings) -> ElectionView:
     provider = providers.make(settings)
-    keys = ElectionKeys(provider, engine, settings.data_key_rows)
-    manifest = ceremony.prepare(engine, keys, _draft())
+    with closing(ElectionKeys(provider, engine, settings.data_key_rows)) as keys:
+        manifest = ceremony.prepare(engine, keys, _draft())
     authority = SigningKey.generate("demo-authority")
     signed = sign_manifest(manifest, authority)
     return ceremony.create(engine, signed, authority.verifier.text())

@@ -6,20 +6,22 @@ import http.client
 import json
 import os
 import re
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from votepyramid.stack import children
-from votepyramid.stack.errors import StackError
+from votepyramid.stack.children import Child, environment_without, wait_until
 from votepyramid.stack.ports import LOOPBACK, free_port
-from workflows.messages import SEARCH_ATTRIBUTES
+from workflows.attributes import SEARCH_ATTRIBUTES
 
 _START_SECONDS = 60.0
+# It takes ports for its inner parts out of those of outgoing connections, a moment
+# before it listens there, and we ask for its own ones a moment before it starts: on a
+# busy machine somebody else may have them by then.
+_TRIES = 3
 
 
-class DevServer:
+class DevServer(Child):
     """`temporal server start-dev`: SQLite in `folder`, one shard, loopback only.
 
     Histories survive a restart with the same program; the database file bears the
@@ -34,24 +36,23 @@ class DevServer:
         version: Sequence[int] = (),
         log: Path | None = None,
         record: Path | None = None,
+        console: bool = True,
         port: int | None = None,
         ui_port: int | None = None,
         namespaces: Sequence[str] = (),
         extra: Sequence[str] = (),
     ) -> None:
+        super().__init__(log or folder / "temporal.log", record)
         name = "-".join(["temporal", ".".join(map(str, version))]).rstrip("-")
         self.database = folder / f"{name}.db"
-        self.log = log or folder / "temporal.log"
         self.port = port
         self.ui_port = ui_port
         # Once started, clients know the ports: a later start must get the same ones.
         self._settled = False
         self.namespaces = ("default", *namespaces)
         self._cli = cli
-        self._extra = list(extra)
-        self._record = record
+        self._extra = [*extra] if console else ["--headless", *extra]
         self._http_port = 0
-        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start and wait until every namespace has the search attributes.
@@ -60,36 +61,22 @@ class DevServer:
             StackError: the server ended or was not ready in a minute.
         """
         self.database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self._settled:
-            self.port = free_port(self.port)
-            self.ui_port = free_port(self.ui_port)
-            self._settled = True
-        self._http_port = free_port()
-        self._process = children.spawn(
-            self._command(), log=self.log, env=_environment(), record=self._record
-        )
-        if not children.wait_until(
-            self.ready, seconds=_START_SECONDS, alive=self.alive
-        ):
-            self.stop()
-            raise StackError(f"Temporal did not start:\n{children.tail(self.log)}")
+        wanted = self.port, self.ui_port
+        # Without what would point the command line at another server.
+        env = environment_without("TEMPORAL_", "VOTEPYRAMID_")
+        for _ in range(_TRIES):
+            if not self._settled:
+                self.port, self.ui_port = map(free_port, wanted)
+            self._http_port = free_port()
+            self._spawn(self._command(), env=env)
+            wait_until(self._decided, seconds=_START_SECONDS)
+            if self.alive():
+                self._settled = True
+                break
+        self._wait_ready("Temporal", self.ready, 0.0)
 
-    def stop(self) -> None:
-        """Ask it to end; its histories are on disk."""
-        if self._process is not None:
-            children.stop(self._process)
-            self._process = None
-            if self._record is not None:
-                self._record.unlink(missing_ok=True)
-
-    def alive(self) -> bool:
-        """True while our child runs."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int | None:
-        """The server's process id while it runs."""
-        return self._process.pid if self._process is not None else None
+    def _decided(self) -> bool:
+        return self.ready() or not self.alive()
 
     @property
     def address(self) -> str:
@@ -147,12 +134,3 @@ class DevServer:
         for namespace in self.namespaces[1:]:
             command += ["--namespace", namespace]
         return command + self._extra
-
-
-def _environment() -> dict[str, str]:
-    """Ours without what would point the command line at another server."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("TEMPORAL_", "VOTEPYRAMID_"))
-    }

@@ -32,6 +32,7 @@ class Layout:
         self.temporal = self.var / "temporal"
         self.demo = self.var / "demo"
         self.checkpoints = self.var / "checkpoints"
+        self.exports = self.var / "exports"
         self.environment = self.run / "environment"
         self.metrics = self.run / "metrics"
 
@@ -41,7 +42,8 @@ class Layout:
         # `var/` to its own folder; every folder beside that one stays closed.
         self.var.mkdir(parents=True, exist_ok=True)
         self.var.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        for folder in (self.run, self.logs, self.secrets, self.temporal, self.demo):
+        ours = (self.run, self.logs, self.secrets, self.temporal, self.demo)
+        for folder in (*ours, self.exports):
             folder.mkdir(mode=0o700, exist_ok=True)
 
     def postgres_home(self, account: Account | None = None) -> Path:

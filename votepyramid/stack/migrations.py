@@ -8,6 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
 
 from votepyramid.db import make_engine
 
@@ -46,3 +47,20 @@ def current(owner_url: str) -> str | None:
 def head(owner_url: str = "") -> str | None:
     """The newest revision this code knows."""
     return ScriptDirectory.from_config(config(owner_url)).get_current_head()
+
+
+def role_name(connection: Connection, role: str, setting: str) -> str:
+    """A role's name as SQL has it, for a migration that grants it something.
+
+    Raises RuntimeError when the database has no such role: it is to be created, or
+    another one named in `setting`.
+    """
+    known = connection.execute(
+        text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}
+    )
+    if known.first() is None:
+        raise RuntimeError(
+            f"role {role!r} does not exist: create it (CREATE ROLE {role} LOGIN "
+            f"PASSWORD ...) or name yours in {setting}"
+        )
+    return connection.dialect.identifier_preparer.quote(role)

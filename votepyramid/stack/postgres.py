@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,19 +17,14 @@ import psycopg
 from votepyramid.stack import binaries, children, roles
 from votepyramid.stack.accounts import WAY_OUT, postgres_account, private_folder
 from votepyramid.stack.binaries import PostgresBinaries
+from votepyramid.stack.children import Child
 from votepyramid.stack.errors import StackError
 from votepyramid.stack.ports import LOOPBACK, free_port
 
-# What the documentation of a server's signals calls fast, immediate, and neither.
-_STOP_SIGNALS = (
-    (signal.SIGINT, 30.0),
-    (signal.SIGQUIT, 5.0),
-    (signal.SIGKILL, 5.0),
-)
 _START_SECONDS = 60.0
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(Child):
     """The PostgreSQL of the package, run as a child process.
 
     `data_dir` becomes the server's own folder (as root: of an unprivileged account),
@@ -39,6 +33,14 @@ class EmbeddedPostgres:
     by name. Everything survives a restart; after a kill of this process the server
     stops by itself, and `start` stops one that did not.
     """
+
+    # What the documentation of a server's signals calls fast (open transactions are
+    # rolled back), immediate, and neither.
+    stop_signals = (
+        (signal.SIGINT, 30.0),
+        (signal.SIGQUIT, 5.0),
+        (signal.SIGKILL, 5.0),
+    )
 
     def __init__(
         self,
@@ -50,15 +52,14 @@ class EmbeddedPostgres:
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.home = data_dir.absolute()
+        super().__init__(log or self.home / "postgres.log")
         self.cluster = self.home / "data"
-        self.log = log or self.home / "postgres.log"
         self.port = port
         # Once started, clients know the port: a later start must get the same one.
         self._settled = False
         self._secrets_file = secrets_file or data_dir.with_name("postgres.json")
         self._settings = dict(settings or {})
         self._account = postgres_account()
-        self._process: subprocess.Popen[bytes] | None = None
         self._passwords: dict[str, str] = {}
 
     def find_binaries(self, major: int | None) -> PostgresBinaries:
@@ -80,36 +81,16 @@ class EmbeddedPostgres:
             self._initdb(programs)
         if not self._settled:
             self.port, self._settled = free_port(self.port), True
-        self._process = children.spawn(
+        self._spawn(
             [programs.postgres, *self._arguments()],
-            log=self.log,
             env=_environment(),
             cwd="/",
             account=self._account,
             death_signal=signal.SIGINT,
         )
-        if not children.wait_until(
-            self._accepts, seconds=_START_SECONDS, alive=self.alive
-        ):
-            self.stop()
-            raise StackError(f"Postgres did not start:\n{children.tail(self.log)}")
+        self._wait_ready("Postgres", self._accepts, _START_SECONDS)
         with psycopg.connect(self.url("postgres", "postgres"), autocommit=True) as db:
             roles.prepare(db, self._passwords)
-
-    def stop(self) -> None:
-        """Shut the server down (fast: open transactions are rolled back)."""
-        if self._process is not None:
-            children.stop(self._process, _STOP_SIGNALS)
-            self._process = None
-
-    def alive(self) -> bool:
-        """True while our child runs."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int | None:
-        """The server's process id while it runs."""
-        return self._process.pid if self._process is not None else None
 
     def url(self, user: str, database: str = roles.DATABASE) -> str:
         """libpq URL on loopback TCP, password included."""
@@ -131,6 +112,26 @@ class EmbeddedPostgres:
         """For the sequencer."""
         return self.url(roles.SEQUENCER)
 
+    @property
+    def keeper_url(self) -> str:
+        """For the workers that rewrap keys."""
+        return self.url(roles.KEEPER)
+
+    @property
+    def closer_url(self) -> str:
+        """For the workers that close elections."""
+        return self.url(roles.CLOSER)
+
+    @property
+    def exporter_url(self) -> str:
+        """For the workers that export elections."""
+        return self.url(roles.EXPORTER)
+
+    @property
+    def admin_url(self) -> str:
+        """For the administrators' pages."""
+        return self.url(roles.ADMINISTRATORS)
+
     def stop_orphan(self) -> None:
         """Stop a server that still runs on our cluster, after a killed supervisor.
 
@@ -143,7 +144,7 @@ class EmbeddedPostgres:
         except (OSError, ValueError, IndexError):
             return
         if self._runs_here(pid):
-            children.stop(psutil.Process(pid), _STOP_SIGNALS)
+            children.stop(psutil.Process(pid), self.stop_signals)
         # The server's other processes end by themselves; wait for them, because
         # a new server refuses to start beside them.
         children.wait_until(lambda: not self._any_process_here(), seconds=30)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from votepyramid.stack.errors import StackError
 from votepyramid.stack.ports import LOOPBACK
 
 
-class Program:
+class Program(children.Child):
     """One `votepyramid …` process.
 
     `ready` says when it can be used; `env` is its whole environment. `start` after
@@ -34,16 +33,17 @@ class Program:
         start_seconds: float = 60.0,
         drain_seconds: float = 30.0,
     ) -> None:
+        super().__init__(log, record)
         self.name = name
-        self.log = log
         self._arguments = list(arguments)
         self._env = dict(env)
         self._ready = ready
         self._cwd = cwd
-        self._record = record
         self._start_seconds = start_seconds
-        self._drain_seconds = drain_seconds
-        self._process: subprocess.Popen[bytes] | None = None
+        self.stop_signals = (
+            (signal.SIGTERM, drain_seconds),
+            (signal.SIGKILL, 5.0),
+        )
 
     def start(self, *, wait: bool = True) -> None:
         """Start it and, unless told otherwise, wait until it is ready.
@@ -52,13 +52,7 @@ class Program:
             StackError: it ended or was not ready in time; ends with its log.
         """
         script = Path(sys.executable).with_name("votepyramid")
-        self._process = children.spawn(
-            [script, *self._arguments],
-            log=self.log,
-            env=self._env,
-            cwd=self._cwd,
-            record=self._record,
-        )
+        self._spawn([script, *self._arguments], env=self._env, cwd=self._cwd)
         if wait:
             self.wait_ready()
 
@@ -75,18 +69,6 @@ class Program:
             self.stop()
             raise StackError(f"{self.name} {how}:\n{children.tail(self.log, 20)}")
 
-    def stop(self) -> bool:
-        """Let it drain and end (SIGTERM), then kill it; True when it ended itself."""
-        if self._process is None:
-            return True
-        orderly = children.stop(
-            self._process,
-            ((signal.SIGTERM, self._drain_seconds), (signal.SIGKILL, 5.0)),
-        )
-        if self._record is not None:
-            self._record.unlink(missing_ok=True)
-        return orderly
-
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process alone, not to its children."""
         assert self._process is not None
@@ -96,15 +78,6 @@ class Program:
         """Wait for its end; the exit status, negative for a signal."""
         assert self._process is not None
         return self._process.wait(seconds)
-
-    def alive(self) -> bool:
-        """True while it runs."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int | None:
-        """Its process id, once started."""
-        return self._process.pid if self._process is not None else None
 
     @property
     def returncode(self) -> int | None:

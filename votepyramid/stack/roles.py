@@ -1,4 +1,4 @@
-"""The three database roles, and the database they share."""
+"""The seven database roles, and the database they share."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ SUPERUSER = "postgres"
 OWNER = "votepyramid_owner"
 APPLICATION = "votepyramid_app"
 SEQUENCER = "votepyramid_sequencer"
-ALL = (SUPERUSER, OWNER, APPLICATION, SEQUENCER)
+KEEPER = "votepyramid_keeper"
+CLOSER = "votepyramid_closer"
+EXPORTER = "votepyramid_exporter"
+ADMINISTRATORS = "votepyramid_admin"
+_GRANTED = (APPLICATION, SEQUENCER, KEEPER, CLOSER, EXPORTER, ADMINISTRATORS)
+ALL = (SUPERUSER, OWNER, *_GRANTED)
 DATABASE = "votepyramid"
 
 
 def prepare(db: psycopg.Connection[Any], passwords: Mapping[str, str]) -> None:
     """Make the other roles and the database; safe to repeat."""
-    for role in (OWNER, APPLICATION, SEQUENCER):
+    for role in (OWNER, *_GRANTED):
         known = db.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
         if known.fetchone() is None:
             db.execute(
@@ -48,7 +53,7 @@ def create_database(
 
 
 def _let_connect(db: psycopg.Connection[Any], name: str) -> None:
-    for role in (APPLICATION, SEQUENCER):
+    for role in _GRANTED:
         db.execute(
             sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
                 sql.Identifier(name), sql.Identifier(role)

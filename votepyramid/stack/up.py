@@ -7,19 +7,20 @@ stays in `var/`, so that the next start goes on where this one ended.
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
 from sqlalchemy.exc import SQLAlchemyError
 
 from votepyramid.client.errors import ClientError
 from votepyramid.elections.ceremony import CeremonyError
 from votepyramid.errors import Refused
+from votepyramid.processes import log_to_file
 from votepyramid.settings import Settings
 from votepyramid.stack import children, credentials, demo, migrations, ports, temporal
+from votepyramid.stack.administration import first_setup_link
+from votepyramid.stack.console import WebConsole
 from votepyramid.stack.demo import DemoBallot
 from votepyramid.stack.devserver import DevServer
 from votepyramid.stack.errors import StackError
@@ -28,13 +29,20 @@ from votepyramid.stack.postgres import EmbeddedPostgres
 from votepyramid.stack.program import Program, http_status
 from votepyramid.stack.progress import Progress
 from votepyramid.stack.supervisor import Supervisor, stopping_on_signals
+from votepyramid.stack.telling import CODEC_SERVER, Telling
 
 WEB_PORT = 6543
 TEMPORAL_PORT = 7233
 CONSOLE_PORT = 8233
+CODEC_PORT = 8234
+ADMIN_PORT = 8235
 POSTGRES_PORT = 54329
 INI = ROOT / "development.ini"
-_READY_SECONDS = 60.0
+# To be looked at; an election waits longer, for voters' sake.
+LOG_SECONDS = "2"
+_READY_SECONDS = 120.0
+# Those with a database role of their own.
+_APART = ("sequencer", "admin", "closer", "exporter")
 _VOTEPYRAMID = ".venv/bin/votepyramid"
 
 
@@ -59,10 +67,15 @@ class Stack:
             "metrics_dir": str(layout.metrics),
         }
         self._owner_url = ""
-        self._sequencer_url = ""
+        # By the part that has it for its own; empty where there is none.
+        self._database_urls = dict.fromkeys(_APART, "")
         self._web_port = 0
         # None where Temporal is not ours: its console is wherever it is.
         self._console_url: str | None = None
+        self._codec_url: str | None = None
+        # The administrators' pages, and the first administrator's one-time link.
+        self._admin_url: str | None = None
+        self._setup_link: str | None = None
 
     def run(self) -> None:
         """Bring everything up, stay until told to stop, stop everything.
@@ -73,6 +86,7 @@ class Stack:
         """
         self._layout.make()
         with self._layout.locked():
+            log_to_file(self._layout.logs / "up.log")
             # Before any child: may build for minutes, and Ctrl-C then just ends us.
             cli = self._temporal_cli()
             with stopping_on_signals():
@@ -96,9 +110,25 @@ class Stack:
         self._worker()
         self._web()
         self._sequencer()
+        self._closer()
+        self._exporter()
+        self._codec_server()
+        self._admin()
         ballot = self._demo() if self._options.demo else None
-        self._write_environment(ballot)
-        self._banner(ballot)
+        settings = self._settings | {
+            "owner_database_url": self._owner_url,
+            "admin_origin": self._admin_url or "",
+            "url": self.url,
+        }
+        telling = Telling(
+            self._layout,
+            self._progress,
+            environment=self._environment(settings),
+            places=self._places(),
+            ballot=ballot,
+        )
+        telling.write_environment()
+        telling.banner(watch=self._options.watch)
 
     @property
     def url(self) -> str:
@@ -124,9 +154,9 @@ class Stack:
                     "(see README.md), or neither to use the embedded server."
                 )
             self._settings["database_url"], self._owner_url = given, owner
-            self._sequencer_url = os.environ.get(
-                "VOTEPYRAMID_SEQUENCER_DATABASE_URL", ""
-            )
+            for part in _APART:
+                url = os.environ.get(f"VOTEPYRAMID_{part.upper()}_DATABASE_URL", "")
+                self._database_urls[part] = url
         else:
             self._embedded_database()
         with self._progress.step("Migrations") as step:
@@ -152,7 +182,8 @@ class Stack:
             )
         self._settings["database_url"] = server.app_url
         self._owner_url = server.owner_url
-        self._sequencer_url = server.sequencer_url
+        for part in _APART:
+            self._database_urls[part] = getattr(server, f"{part}_url")
 
     def _temporal_cli(self) -> Path | None:
         if os.environ.get("VOTEPYRAMID_TEMPORAL_ADDRESS"):
@@ -165,6 +196,11 @@ class Stack:
                 "VOTEPYRAMID_TEMPORAL_ADDRESS"
             ]
             return
+        console = temporal.find_console()
+        self._codec_url = f"http://{ports.LOOPBACK}:{ports.free_port(CODEC_PORT)}"
+        # Its own console shows payloads opened once the browser is told how; the
+        # codec server's page says how.
+        endpoint = ["--ui-codec-endpoint", self._codec_url]
         server = DevServer(
             cli,
             self._layout.temporal,
@@ -172,13 +208,46 @@ class Stack:
             log=self._layout.logs / "temporal.log",
             record=self._layout.record("temporal"),
             port=TEMPORAL_PORT,
-            ui_port=CONSOLE_PORT,
+            ui_port=CONSOLE_PORT if console is None else None,
+            console=console is None,
+            extra=endpoint if console is None else [],
         )
         with self._progress.step("Temporal") as step:
             self._supervisor.start("temporal", server)
             step.detail = f"on {server.address}"
         self._settings["temporal_address"] = server.address
         self._console_url = server.ui_url
+        if console is not None:
+            self._console(console, server.address, self._codec_url)
+
+    def _console(self, program: Path, address: str, codec_url: str) -> None:
+        console = WebConsole(
+            program,
+            self._layout.temporal,
+            temporal_address=address,
+            codec_endpoint=codec_url,
+            port=CONSOLE_PORT,
+            log=self._layout.logs / "console.log",
+            record=self._layout.record("console"),
+        )
+        with self._progress.step("Temporal's console") as step:
+            self._supervisor.start("console", console)
+            step.detail = f"on {console.url}"
+        self._console_url = console.url
+
+    def _codec_server(self) -> None:
+        """For this stack's console; another one has a codec server of its own."""
+        if self._codec_url is None or self._console_url is None:
+            return
+        address = self._codec_url.removeprefix("http://")
+        port = int(address.rpartition(":")[2])
+        server = self._program(
+            "codec-server",
+            ["codec-server", "--listen", address],
+            {"codec_origin": self._console_url},
+            ready=lambda: http_status(port, "/health/live") == 200,
+        )
+        self._supervisor.start("codec-server", server)
 
     def _worker(self) -> None:
         # Whether it polls is what the web process's readiness tells, below.
@@ -208,22 +277,66 @@ class Stack:
             step.detail = f"on {self.url}"
 
     def _sequencer(self) -> None:
-        if not self._sequencer_url:
+        if not self._database_urls["sequencer"]:
             self._progress.problem(
                 "No sequencer: set VOTEPYRAMID_SEQUENCER_DATABASE_URL too, and votes "
                 "come into the public log."
             )
             return
         settings = {
-            "database_url": self._sequencer_url,
+            "database_url": self._database_urls["sequencer"],
             "checkpoint_folder": str(self._layout.checkpoints),
-            # To be looked at; an election waits longer, for voters' sake.
-            "log_seconds": "2",
+            "log_seconds": LOG_SECONDS,
         }
         sequencer = self._program(
             "sequencer", ["log", "sequence"], settings, ready=lambda: True
         )
         self._supervisor.start("sequencer", sequencer)
+
+    def _admin(self) -> None:
+        if not self._database_urls["admin"]:
+            self._progress.problem(
+                "No administrators' pages: set VOTEPYRAMID_ADMIN_DATABASE_URL too."
+            )
+            return
+        port = ports.free_port(ADMIN_PORT)
+        # Browsers give security keys to pages at a name alone.
+        self._admin_url = f"http://localhost:{port}"
+        settings = {
+            "database_url": self._database_urls["admin"],
+            "exports_folder": str(self._layout.exports),
+            "admin_origin": self._admin_url,
+            "codec_origin": self._console_url or "",
+            "log_seconds": LOG_SECONDS,
+        }
+        admin = self._program(
+            "admin",
+            ["admin", "--listen", f"{ports.LOOPBACK}:{port}"],
+            settings,
+            ready=lambda: http_status(port, "/health/live") == 200,
+        )
+        with self._progress.step("Administrators' pages") as step:
+            self._supervisor.start("admin", admin)
+            step.detail = f"on {self._admin_url}"
+        self._setup_link = first_setup_link(self._owner_url, self._admin_url)
+
+    def _closer(self) -> None:
+        self._worker_alone("closer", "closing", "to end elections")
+
+    def _exporter(self) -> None:
+        folder = {"exports_folder": str(self._layout.exports)}
+        self._worker_alone("exporter", "exporting", "to export elections", **folder)
+
+    def _worker_alone(self, name: str, role: str, purpose: str, **more: str) -> None:
+        """One of a single role, which has a database role of its own."""
+        url = self._database_urls[name]
+        if not url:
+            setting = f"VOTEPYRAMID_{name.upper()}_DATABASE_URL"
+            self._progress.problem(f"No {name}: set {setting} too, {purpose}.")
+            return
+        words, settings = ["worker", "--role", role], {"database_url": url, **more}
+        worker = self._program(name, words, settings, ready=lambda: True)
+        self._supervisor.start(name, worker)
 
     def _program(
         self,
@@ -272,63 +385,14 @@ class Stack:
             self._progress.problem(f"The demo ballot was not cast: {error}")
             return None
 
-    def _write_environment(self, ballot: DemoBallot | None) -> None:
-        """For other commands in another terminal: `source var/run/environment`."""
-        settings = {
-            **self._settings,
-            "owner_database_url": self._owner_url,
-            "url": self.url,
+    def _places(self) -> dict[str, str | None]:
+        """What can be opened in a browser."""
+        return {
+            "Voting API": self._election_url,
+            "Receipt log": f"{self._election_url}log/checkpoint",
+            "Health": f"{self.url}/health/ready",
+            "Administration": self._admin_url,
+            "Set it up": self._setup_link,
+            "Temporal console": self._console_url,
+            CODEC_SERVER: self._codec_url,
         }
-        if ballot is not None:
-            settings |= {"election": demo.ELECTION, "authority": ballot.authority}
-        lines = [
-            f"export {name}={shlex.quote(value)}\n"
-            for name, value in self._environment(settings).items()
-            if name.startswith("VOTEPYRAMID_")
-        ]
-        # Whole or not at all: its being there says that the stack is up.
-        half = self._layout.environment.with_suffix(".part")
-        half.touch(mode=0o600)
-        half.write_text("".join(lines))
-        half.replace(self._layout.environment)
-
-    def _banner(self, ballot: DemoBallot | None) -> None:
-        rows: dict[str, str | None] = {}
-        if ballot is not None:
-            rows["Receipt"] = ballot.receipt_hash
-        if self._options.watch:
-            rows |= {
-                "Voting API": self._election_url,
-                "Receipt log": f"{self._election_url}log/checkpoint",
-                "Health": f"{self.url}/health/ready",
-                "Temporal console": self._console_url,
-            }
-        rows["Logs"] = str(self._layout.logs)
-        show = self._progress.console.print
-        show("")
-        for name, value in rows.items():
-            if value:
-                show(f"  {name:<18} {escape(value)}")
-        if self._options.watch:
-            self._invite(ballot)
-
-    def _invite(self, ballot: DemoBallot | None) -> None:
-        """What can be typed while the stack is up."""
-        show = self._progress.console.print
-        show("\n  In another terminal, with this stack's settings and as its operator:")
-        commands = [f"source {_short(self._layout.environment)}"]
-        if ballot is not None:
-            # The development issuer signs anyone in: there are no passwords.
-            sign_in = f"{_VOTEPYRAMID} voter token {demo.VOTERS[1]}"
-            commands += [
-                f"VOTEPYRAMID_JWT=$({sign_in}) {_VOTEPYRAMID} vote --out my.json",
-                f"{_VOTEPYRAMID} verify {_short(ballot.file)}",
-                f"{_VOTEPYRAMID} election show {demo.ELECTION}",
-            ]
-        for command in commands:
-            show(f"    {escape(command)}")
-        show("\n  Ctrl-C stops everything; `make run` goes on with the same state.")
-
-
-def _short(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
