@@ -3,19 +3,12 @@ and transparency-dev's merkle and formats, in the program `judge`."""
 
 from __future__ import annotations
 
-import base64
-import json
-import os
 import random
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.protocol import rfc6962
-from tests.protocol.support import flip
 from tests.protocol.trees import (
     REFERENCE_LEAVES,
     leaf_hashes,
@@ -24,72 +17,19 @@ from tests.protocol.trees import (
     wrong_inclusions,
 )
 from tests.support import needs
-from tests.verifiers.logs import (
-    KEY,
-    ORIGIN,
-    WITNESS_KEYS,
-    WrittenLog,
-    entry,
-    write_log,
-)
+from tests.verifiers.judging import Judge
+from tests.verifiers.logs import KEY, ORIGIN, WITNESS_KEYS, entry, write_log
 from votepyramid.protocol import merkle
 from votepyramid.protocol.leaf import leaf_hash
 from votepyramid.protocol.merkle import ProofError
 
 # The first build compiles Go's own cryptography as well.
 pytestmark = [needs.needs("go"), pytest.mark.timeout(600)]
-SOURCE = Path(__file__).parent / "judge"
 KEYS = {
     "origin": ORIGIN,
     "key": KEY.verifier.text(),
     "witnesses": [key.text() for key in WITNESS_KEYS],
 }
-Verdicts = dict[str, bool]
-
-
-class Judge:
-    """The running program: one question and one answer a line."""
-
-    def __init__(self, program: Path) -> None:
-        self.process = subprocess.Popen(
-            [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def ask(self, kind: str, **request: Any) -> Verdicts:
-        """Who of the libraries accepts."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        line = json.dumps({"kind": kind, **request}, default=_plain)
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
-        return {who: reason == "" for who, reason in answer.items()}
-
-    def accepts_log(self, log: WrittenLog) -> bool:
-        return self.ask("log", dir=str(log.folder), **KEYS) == {"log": True}
-
-    def accepts_proof(self, data: bytes, leaf: bytes) -> bool:
-        return self.ask("proof", data=data, leaf=leaf, **KEYS) == {"proof": True}
-
-
-def _plain(value: bytes) -> str:
-    return base64.b64encode(value).decode()
-
-
-@pytest.fixture(scope="session")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
-    go, program = needs.go_program(), tmp_path_factory.mktemp("judge") / "judge"
-    assert go is not None
-    build = [go, "build", "-trimpath", "-mod=readonly", "-o", str(program), "."]
-    env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": ""}
-    built = subprocess.run(
-        build, cwd=SOURCE, env=env, capture_output=True, text=True, check=False
-    )
-    assert built.returncode == 0, built.stderr
-    running = Judge(program)
-    yield running
-    assert running.process.stdin is not None
-    running.process.stdin.close()
-    assert running.process.wait(timeout=10) == 0
 
 
 @pytest.mark.parametrize(
@@ -100,54 +40,31 @@ def test_logs_are_accepted(
     judge: Judge, tmp_path: Path, sizes: tuple[int, ...]
 ) -> None:
     log = write_log(tmp_path, *sizes)
-    assert judge.accepts_log(log)
+    assert judge.accepts_log(log.folder, **KEYS)
 
 
-def test_every_changed_byte_of_a_checkpoint_is_refused(
-    judge: Judge, tmp_path: Path
-) -> None:
-    log = write_log(tmp_path, 5)
-    file = tmp_path / "checkpoint"
-    good = file.read_bytes()
-    for at in range(len(good)):
-        for mask in (0x01, 0x04, 0x80):
-            file.write_bytes(flip(good, at, mask))
-            assert not judge.accepts_log(log), (at, mask)
-    file.write_bytes(good)
-    assert judge.accepts_log(log)
-
-
-def test_changed_tiles_and_entries_are_refused(judge: Judge, tmp_path: Path) -> None:
-    """One byte of every hash of every tile, and every byte of a bundle."""
+def test_files_of_another_length_are_refused(judge: Judge, tmp_path: Path) -> None:
     log = write_log(tmp_path, 300, 520)
-    for file in log.files():
+    for file in (*log.files(), tmp_path / "checkpoint"):
         good = file.read_bytes()
-        entries = "entries" in file.parts
-        places = range(min(len(good), 400)) if entries else range(0, len(good), 33)
-        for at in places:
-            file.write_bytes(flip(good, at, 1 << at % 8))
-            assert not judge.accepts_log(log), (file, at)
         for bad in (good[:-1], good + b"\0", b""):
             file.write_bytes(bad)
-            assert not judge.accepts_log(log), file
+            assert not judge.accepts_log(log.folder, **KEYS), file
         file.write_bytes(good)
-    assert judge.accepts_log(log)
+    assert judge.accepts_log(log.folder, **KEYS)
 
 
-def test_proofs_are_accepted_and_every_changed_byte_refused(
+def test_proofs_are_accepted_and_another_leaf_refused(
     judge: Judge, tmp_path: Path
 ) -> None:
     log = write_log(tmp_path, 70)
     for index in range(70):
         data, leaf = log.proof(index).data(), leaf_hash(entry(index))
-        assert judge.accepts_proof(data, leaf)
-        assert not judge.accepts_proof(data, leaf_hash(entry(index + 1)))
-    for at in range(len(data)):
-        for mask in (0x01, 0x04, 0x80):
-            assert not judge.accepts_proof(flip(data, at, mask), leaf), (at, mask)
+        assert judge.accepts_proof(data, leaf, **KEYS)
+        assert not judge.accepts_proof(data, leaf_hash(entry(index + 1)), **KEYS)
     with_extra = log.proof(69)
     changed = type(with_extra)(69, with_extra.hashes, log.note, b"for context")
-    assert judge.accepts_proof(changed.data(), leaf)
+    assert judge.accepts_proof(changed.data(), leaf, **KEYS)
 
 
 def ours_inclusion(

@@ -38,6 +38,9 @@ type request struct {
 	OldRoot   []byte   `json:"old_root"`  // consistency
 	Root      []byte   `json:"root"`      // inclusion, consistency
 	Hashes    [][]byte `json:"hashes"`    // inclusion, consistency
+	Of        string   `json:"of"`        // changes: what is changed
+	Path      string   `json:"path"`      // changes: a file below dir
+	Masks     []byte   `json:"masks"`     // changes: what each byte is changed by
 }
 
 func main() {
@@ -53,7 +56,10 @@ func main() {
 	}
 }
 
-func judge(r request) map[string]string {
+func judge(r request) any {
+	if r.Kind == "changes" {
+		return changes(r)
+	}
 	verdicts := map[string]string{}
 	say := func(who string, err error) {
 		verdicts[who] = ""
@@ -159,8 +165,19 @@ func checkProof(r request) error {
 		int64(p.Index), tlog.Hash(r.Leaf))
 }
 
-// files reads tiles where C2SP has them: x/mod's own path has the height in it.
-type files string
+// files reads tiles where C2SP has them: x/mod's own path has the height in it. What
+// is in changed is read instead of the file of that path.
+type files struct {
+	dir     string
+	changed map[string][]byte
+}
+
+func (d files) read(path string) ([]byte, error) {
+	if data, ok := d.changed[path]; ok {
+		return data, nil
+	}
+	return os.ReadFile(filepath.Join(d.dir, path))
+}
 
 func (d files) Height() int { return 8 }
 
@@ -170,7 +187,7 @@ func (d files) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 	var all [][]byte
 	for _, tile := range tiles {
 		path := strings.Replace(tile.Path(), "tile/8/", "tile/", 1)
-		data, err := os.ReadFile(filepath.Join(string(d), path))
+		data, err := d.read(path)
 		if err != nil {
 			return nil, err
 		}
@@ -188,20 +205,31 @@ func (d files) entries(n int64) ([][]byte, error) {
 			tile.W = int(left)
 		}
 		path := strings.Replace(tile.Path(), "tile/8/data/", "tile/entries/", 1)
-		data, err := os.ReadFile(filepath.Join(string(d), path))
+		data, err := d.read(path)
 		if err != nil {
 			return nil, err
 		}
-		for range tile.W {
-			if len(data) < 2 || len(data)-2 < int(binary.BigEndian.Uint16(data)) {
-				return nil, fmt.Errorf("%s is too short", path)
-			}
-			length := 2 + int(binary.BigEndian.Uint16(data))
-			all, data = append(all, data[2:length]), data[length:]
+		entries, err := split(data, tile.W)
+		if err != nil {
+			return nil, fmt.Errorf("%s %w", path, err)
 		}
-		if len(data) > 0 {
-			return nil, fmt.Errorf("%s is too long", path)
+		all = append(all, entries...)
+	}
+	return all, nil
+}
+
+// split gives a bundle's entries, each behind its length.
+func split(data []byte, width int) ([][]byte, error) {
+	var all [][]byte
+	for range width {
+		if len(data) < 2 || len(data)-2 < int(binary.BigEndian.Uint16(data)) {
+			return nil, errors.New("is too short")
 		}
+		length := 2 + int(binary.BigEndian.Uint16(data))
+		all, data = append(all, data[2:length]), data[length:]
+	}
+	if len(data) > 0 {
+		return nil, errors.New("is too long")
 	}
 	return all, nil
 }
@@ -219,8 +247,9 @@ func checkLog(r request) error {
 	}
 	size := int64(checkpoint.Size)
 	tree := tlog.Tree{N: size, Hash: tlog.Hash(checkpoint.Hash)}
-	reader := tlog.TileHashReader(tree, files(r.Dir))
-	entries, err := files(r.Dir).entries(size)
+	log := files{dir: r.Dir}
+	reader := tlog.TileHashReader(tree, log)
+	entries, err := log.entries(size)
 	if err != nil {
 		return err
 	}
