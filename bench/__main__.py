@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from bench import checks, report
+from bench import checks, report, targets
 from bench.cpu import Parts
 from bench.election import Prepared
-from bench.report import Contender
+from bench.machine import machine
+from bench.report import TEXTBOOK, Contender
 from bench.rounds import Result, Spec
 from bench.stack import BenchStack, Variant, find_programs, running
 from votepyramid.stack import children
@@ -22,7 +23,6 @@ from votepyramid.stack.layout import ROOT, VAR
 from votepyramid.stack.progress import Progress
 
 RESULTS = ROOT / "bench" / "results"
-TEXTBOOK = "textbook"
 TEXTBOOK_CLIENTS = 32
 # Votes a second to have ballots for. A round that runs out of them is an error.
 MOST_ALONE = 120
@@ -222,7 +222,7 @@ def main(beside: tuple[str, ...], workers: int, clients: str, **given: Any) -> N
         **given,
     )
     progress = Progress()
-    where = report.machine()
+    where = machine()
     try:
         programs = find_programs(progress)
         with running(state, progress) as stack:
@@ -233,10 +233,12 @@ def main(beside: tuple[str, ...], workers: int, clients: str, **given: Any) -> N
     except (StackError, checks.NotExact) as error:
         raise click.ClickException(f"{error}\nLogs are in {state / 'logs'}.") from None
     textbook = next((c for c in contenders if c.name == TEXTBOOK), None)
-    report.show(progress.console, contenders, textbook, counts)
+    figures = report.shares(contenders)
+    report.show(progress.console, contenders, textbook, counts, figures, where)
     options = {**given, "clients": clients, "workers": workers, "beside": beside}
-    path = report.write(results, contenders, counts, options, where)
+    path = report.write(results, contenders, counts, figures, options, where)
     progress.console.print(f"\nAll figures: {path}")
+    raise SystemExit(targets.exit_status(figures))
 
 
 if __name__ == "__main__":

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import random
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.election import CHOICES, RANKS, STYLE
+from bench.election import CHOICES, ID, RANKS, STYLE
 from bench.rounds import Spec
 from votepyramid.protocol.ballot import SealedBallot, seal_ballot
-from votepyramid.protocol.identifiers import manifest_hash
+from votepyramid.protocol.encoding import b64u
+from votepyramid.protocol.identifiers import manifest_hash, token_id
 from votepyramid.protocol.verify import verify_receipt
+from workflows.messages import CastVote
 
 
 class Ballots:
@@ -37,6 +40,22 @@ class Ballots:
             style=STYLE,
             payload=self.sealed[number].payload,
             m=self.m,
+        )
+
+    def vote(self, number: int) -> CastVote:
+        """What the engine's web process would have made of the request."""
+        sealed, bearer = self.sealed[number], self.bearers[number]
+        return CastVote(
+            receipt_hash=sealed.receipt_hash,
+            token_id=str(token_id(ID, self.m, bearer)),
+            tag=b64u(sealed.t),
+            ciphertext_hash=b64u(sealed.c),
+            payload=b64u(sealed.payload),
+            style=sealed.style,
+            suite=sealed.suite,
+            key_id=sealed.kid.hex(),
+            manifest_hash=sealed.m.hex(),
+            arrived_at=datetime.now(UTC).isoformat(),
         )
 
     def _seal(self, bearer: uuid.UUID) -> SealedBallot:

@@ -1,30 +1,22 @@
-"""What a person reads: the table, the machine, and what the comparison leaves out."""
+"""What a person reads: the tables, and what the comparison leaves out."""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import subprocess
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import psutil
 from rich.console import Console
 
+from bench import targets
 from bench.checks import Counts
+from bench.cpu import SELF
+from bench.machine import machine_text, write_results
 from bench.rounds import Result
-from bench.stack import (
-    POSTGRES_SETTINGS,
-    TEMPORAL_CONNECTIONS,
-    TEMPORAL_SETTINGS,
-    TEMPORAL_SHARDS,
-)
+from bench.share import envelope_and_receipt_ms
+from bench.targets import Figure, aligned
 
 LEFT_OUT = """\
 What the comparison leaves out
@@ -35,6 +27,11 @@ What the comparison leaves out
   neither: tokens are issued and ballots sealed before the clock starts, and everything
   runs on one machine, the load generators too. Both use the same database, ballots,
   codec and steps, and unsandboxed workers; the other's processes are up but idle."""
+
+
+TEXTBOOK = "textbook"
+# Percent.
+MOST_SHARE = 10.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +78,8 @@ def show(
     contenders: list[Contender],
     textbook: Contender | None,
     counts: Counts,
+    figures: list[Figure],
+    where: dict[str, Any],
 ) -> None:
     """Print everything; `textbook` is one of the contenders, or None."""
     headings = ["", "votes/s", "p50 ms", "p95 ms", "p99 ms", "x textbook"]
@@ -92,8 +91,9 @@ def show(
         waits = (_spread(one.percentiles(percent), 0) for percent in (50, 95, 99))
         rows.append([one.title, _spread(one.rates(), 1), *waits, times])
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
-    say("\nMedians over the rounds (least to most)\n" + _aligned(rows))
-    say("\nCPU milliseconds a vote\n" + _aligned(_cpu_rows(contenders)))
+    say("\nMedians over the rounds (least to most)\n" + aligned(rows))
+    say("\nCPU milliseconds a vote\n" + aligned(_cpu_rows(contenders)))
+    targets.show(console, figures)
     again = [one.title for one in contenders if any(r.again for r in one.results)]
     if again:
         say(f"\nVotes had to be sent again in: {'; '.join(again)}.")
@@ -101,7 +101,27 @@ def show(
         f"\n{counts.receipts} votes: as many verified receipts, used tokens and audit "
         "events; none twice."
     )
-    say(f"\n{_machine_text()}\n\n{LEFT_OUT}")
+    say(f"\n{machine_text(where)}\n\n{LEFT_OUT}")
+
+
+def shares(contenders: list[Contender]) -> list[Figure]:
+    """What envelope and receipt are of a cast's CPU, which is that of the servers."""
+    milliseconds = envelope_and_receipt_ms()
+    return [
+        Figure(
+            f"Envelope and receipt, of a cast's CPU: {one.title}",
+            100 * milliseconds / _of_servers(one),
+            "%",
+            MOST_SHARE,
+            under=True,
+        )
+        for one in contenders
+        if one.name != TEXTBOOK
+    ]
+
+
+def _of_servers(one: Contender) -> float:
+    return sum(spent for part, spent in one.cpu().items() if part != SELF)
 
 
 def _cpu_rows(contenders: list[Contender]) -> list[list[str]]:
@@ -115,14 +135,6 @@ def _cpu_rows(contenders: list[Contender]) -> list[list[str]]:
     return rows
 
 
-def _aligned(rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
-        for row in rows
-    )
-
-
 def _spread(values: list[float], digits: int) -> str:
     middle, least, most = (
         f"{value:.{digits}f}" for value in (median(values), min(values), max(values))
@@ -130,38 +142,20 @@ def _spread(values: list[float], digits: int) -> str:
     return f"{middle} ({least} to {most})"
 
 
-def machine() -> dict[str, Any]:
-    """What it was measured on and with."""
-    return {
-        "when": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "temporalio": version("temporalio"),
-        "load_before": os.getloadavg()[0],
-        "postgres_settings": POSTGRES_SETTINGS,
-        "temporal_settings": TEMPORAL_SETTINGS,
-        "temporal_shards": TEMPORAL_SHARDS,
-        "temporal_connections": TEMPORAL_CONNECTIONS,
-    }
-
-
 def write(
     folder: Path,
     contenders: list[Contender],
     counts: Counts,
+    figures: list[Figure],
     options: dict[str, Any],
     where: dict[str, Any],
 ) -> Path:
     """Every round's figures as JSON."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{where['when'].replace(':', '')}.json"
     document = {
         "machine": where,
         "options": options,
         "counts": asdict(counts),
+        "figures": [one.document() for one in figures],
         "contenders": [
             {
                 "name": one.name,
@@ -174,8 +168,7 @@ def write(
             for one in contenders
         ],
     }
-    path.write_text(json.dumps(document, indent=1) + "\n")
-    return path
+    return write_results(folder, "", document)
 
 
 def _round(result: Result) -> dict[str, Any]:
@@ -185,24 +178,3 @@ def _round(result: Result) -> dict[str, Any]:
         for percent in (1, 10, 25, 50, 75, 90, 95, 99, 100)
     }
     return asdict(result) | {"latencies": len(result.latencies), "waits_ms": waits}
-
-
-def _machine_text() -> str:
-    where = machine()
-    settings = ", ".join(f"{k} {v}" for k, v in POSTGRES_SETTINGS.items())
-    return (
-        f"{where['processor']}, {where['cores']} cores, {where['memory_gib']} GiB; "
-        f"{where['system']}; Python {where['python']}.\n"
-        f"PostgreSQL, fsync on: {settings}.\n"
-        f"temporal-server on the same PostgreSQL: {TEMPORAL_SHARDS} shards, "
-        f"{TEMPORAL_CONNECTIONS} connections, rate limits raised, eager activities on."
-    )
-
-
-def _processor() -> str:
-    done = subprocess.run(["lscpu"], capture_output=True, text=True, check=False)
-    for line in done.stdout.splitlines():
-        name, _, value = line.partition(":")
-        if name == "Model name":
-            return value.strip()
-    return platform.machine()

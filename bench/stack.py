@@ -7,9 +7,7 @@ worker processes; the textbook has a worker process of its own.
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,8 +18,8 @@ from bench import election
 from bench.cpu import Parts
 from bench.election import Prepared
 from bench.temporal_server import TemporalServer
-from votepyramid.stack import children, credentials, migrations, temporal
-from votepyramid.stack.errors import StackError
+from votepyramid.stack import credentials, migrations, temporal
+from votepyramid.stack.children import Child, environment_without
 from votepyramid.stack.layout import ROOT, Layout
 from votepyramid.stack.ports import LOOPBACK, free_port
 from votepyramid.stack.postgres import DebianPostgres
@@ -76,47 +74,27 @@ class Engine:
     parts: Parts
 
 
-class TextbookWorker:
+class TextbookWorker(Child):
     """A worker process of the textbook."""
 
     def __init__(
         self, pollers: int, env: Mapping[str, str], log: Path, record: Path
     ) -> None:
-        self.log = log
+        super().__init__(log, record)
         self._pollers = pollers
         self._env = dict(env)
-        self._record = record
-        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self._process = children.spawn(
+        self._spawn(
             [sys.executable, "-m", "bench.textbook.worker", str(self._pollers)],
-            log=self.log,
             env=self._env,
             cwd=ROOT,
-            record=self._record,
         )
-        if not children.wait_until(
+        self._wait_ready(
+            "The textbook's worker",
             lambda: "polling" in self.log.read_text(),
-            seconds=_READY_SECONDS,
-            alive=self.alive,
-        ):
-            raise StackError(
-                f"The textbook's worker did not start:\n{children.tail(self.log)}"
-            )
-
-    def stop(self) -> None:
-        if self._process is not None:
-            children.stop(self._process)
-            self._record.unlink(missing_ok=True)
-
-    def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+            _READY_SECONDS,
+        )
 
 
 class BenchStack:
@@ -214,13 +192,26 @@ class BenchStack:
                 running.append(TextbookWorker(pollers, env, log, record))
                 self._supervisor.start(f"textbook worker {number}", running[-1])
             step.detail = f"{workers} worker, {pollers} pollers of each kind"
-        return {**self._parts, "textbook worker": [one.pid for one in running]}
+        return {**self._parts, "textbook worker": [_pid(one) for one in running]}
 
     def environment(self, settings: Mapping[str, str]) -> dict[str, str]:
         """Of one process: ours without any VOTEPYRAMID_ of the shell, and these."""
         wanted = {**self._settings, **settings}
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("VOTEPYRAMID")}
+        clean = environment_without("VOTEPYRAMID_")
         return clean | {f"VOTEPYRAMID_{k.upper()}": v for k, v in wanted.items()}
+
+    def program(
+        self,
+        name: str,
+        arguments: list[str],
+        settings: Mapping[str, str],
+        ready: str = "",
+    ) -> Program:
+        """A `votepyramid` process of this checkout, not started yet.
+
+        `ready` is a port and a path that answers 200, such as `7001/health/live`.
+        """
+        return self._program(name, arguments, self.environment(settings), ROOT, ready)
 
     def _program(
         self,
@@ -279,6 +270,6 @@ def _throw_away(layout: Layout, *, logs: bool = True) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _pid(part: DebianPostgres | TemporalServer | Program) -> int:
+def _pid(part: Child) -> int:
     assert part.pid is not None
     return part.pid

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import random
@@ -14,10 +13,11 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from votepyramid.stack import children
+from votepyramid.stack.children import Child, environment_without, tail, wait_until
 from votepyramid.stack.errors import StackError
 from votepyramid.stack.ports import LOOPBACK, is_free
 from votepyramid.stack.postgres import EmbeddedPostgres
+from votepyramid.stack.program import http_status
 
 PLUGIN = "postgres12_pgx"
 ROLE = "temporal"
@@ -40,7 +40,7 @@ _PORTS = (
 )
 
 
-class TemporalServer:
+class TemporalServer(Child):
     """All four services in one process, their tables in databases of `postgres`.
 
     `programs` as `votepyramid.stack.temporal.find_server` gives them; `dynamic` are
@@ -59,17 +59,15 @@ class TemporalServer:
         connections: int,
         dynamic: Mapping[str, object],
     ) -> None:
-        self.log = log
+        super().__init__(log, record)
         self._ports: dict[str, int] = {}
         self._programs = programs
         self._postgres = postgres
         self._folder = folder
-        self._record = record
         self._shards = shards
         self._connections = connections
         self._dynamic = dynamic
         self._password = secrets.token_hex(24)
-        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Make the databases and bring the server up.
@@ -85,37 +83,18 @@ class TemporalServer:
             name = f"postgresql/v12/{schema}"
             self._sql_tool(database, "update-schema", "--schema-name", name)
         self._ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
-        self._process = children.spawn(
+        self._spawn(
             [self._programs["temporal-server"], "--allow-no-auth", "start"],
-            log=self.log,
             env=self._environment(),
             cwd=self._folder,
-            record=self._record,
         )
-        if not children.wait_until(
+        if not wait_until(
             self.ready, seconds=_START_SECONDS, alive=self.alive, pause=0.2
         ):
             self.stop()
             raise StackError(
-                f"temporal-server did not start:\n{children.tail(self.log, 1)[:500]}"
+                f"temporal-server did not start:\n{tail(self.log, 1)[:500]}"
             )
-
-    def stop(self) -> None:
-        """Ask it to end."""
-        if self._process is not None:
-            children.stop(self._process)
-            self._process = None
-            if self._record is not None:
-                self._record.unlink(missing_ok=True)
-
-    def alive(self) -> bool:
-        """True while our child runs."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int | None:
-        """The server's process id while it runs."""
-        return self._process.pid if self._process is not None else None
 
     @property
     def port(self) -> int:
@@ -130,14 +109,7 @@ class TemporalServer:
     def ready(self) -> bool:
         """True when the frontend answers."""
         port = self._ports["FRONTEND_HTTP_PORT"]
-        door = http.client.HTTPConnection(LOOPBACK, port, timeout=2)
-        try:
-            door.request("GET", "/api/v1/system-info")
-            return door.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            door.close()
+        return http_status(port, "/api/v1/system-info", 2) == 200
 
     def _make_databases(self) -> None:
         role = sql.Identifier(ROLE)
@@ -176,11 +148,7 @@ class TemporalServer:
                 for name, value in self._dynamic.items()
             )
         )
-        clean = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("TEMPORAL_", "VOTEPYRAMID_", "POSTGRES_"))
-        }
+        clean = environment_without("TEMPORAL_", "VOTEPYRAMID_", "POSTGRES_")
         return clean | {
             "DB": PLUGIN,
             "DB_PORT": str(self._postgres.port),

@@ -9,7 +9,6 @@ import asyncio
 import os
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import uvloop
@@ -22,8 +21,6 @@ from bench.rounds import Result, Spec, Window
 from bench.textbook import messages as t
 from bench.textbook.workflow import TextbookWorkflow
 from votepyramid.engine.connection import connect
-from votepyramid.protocol import identifiers
-from votepyramid.protocol.encoding import b64u
 from votepyramid.settings import Settings
 from workflows.messages import CastVote
 
@@ -31,7 +28,7 @@ from workflows.messages import CastVote
 async def main(spec_file: Path, result_file: Path) -> None:
     spec = Spec.read(spec_file)
     ballots = Ballots(spec)
-    votes = [_vote(ballots, number) for number in range(len(ballots))]
+    votes = [ballots.vote(number) for number in range(len(ballots))]
     client = await connect(Settings.load(), role="callers")
     window = Window(spec.warm_up, spec.seconds, time.perf_counter())
     waiting = iter(range(len(votes)))
@@ -78,23 +75,6 @@ async def _execute(client: Client, vote: CastVote) -> bytes:
         task_queue=t.TASK_QUEUE,
     )
     return receipt.encode()
-
-
-def _vote(ballots: Ballots, number: int) -> CastVote:
-    """What the engine's web process would have made of the request."""
-    sealed, bearer = ballots.sealed[number], ballots.bearers[number]
-    return CastVote(
-        receipt_hash=sealed.receipt_hash,
-        token_id=str(identifiers.token_id(ID, ballots.m, bearer)),
-        tag=b64u(sealed.t),
-        ciphertext_hash=b64u(sealed.c),
-        payload=b64u(sealed.payload),
-        style=sealed.style,
-        suite=sealed.suite,
-        key_id=sealed.kid.hex(),
-        manifest_hash=sealed.m.hex(),
-        arrived_at=datetime.now(UTC).isoformat(),
-    )
 
 
 if __name__ == "__main__":

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from bench.rounds import Window
-from tests.house.source import ROOT
+from bench.targets import Figure, exit_status
+from tests.bench.running import run_bench
 from tests.support.needs import needs
 
 
@@ -20,20 +18,8 @@ from tests.support.needs import needs
 def test_engine_and_textbook_are_measured_and_every_vote_is_there(
     tmp_path: Path,
 ) -> None:
-    results = tmp_path / "results"
     options = ["--rounds=1", "--seconds=2", "--textbook-seconds=3", "--warm-up=1"]
-    folders = [f"--state={tmp_path / 'state'}", f"--results={results}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", *options, "--clients=1,8", *folders],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    [file] = results.iterdir()
-    measured = json.loads(file.read_text())
+    measured, said = run_bench(tmp_path, "bench", *options, "--clients=1,8")
     names = [(one["name"], one["clients"]) for one in measured["contenders"]]
     assert names == [("engine", 1), ("engine", 8), ("textbook", 32)]
     for one in measured["contenders"]:
@@ -46,10 +32,9 @@ def test_engine_and_textbook_are_measured_and_every_vote_is_there(
     )
     assert set(counts["stored"].values()) == {counts["receipts"], 0}
     assert counts["stored"]["rejected"] == 0
-    assert "What the comparison leaves out" in done.stdout
-    # Nothing of the election stays behind.
-    left = {path.name for path in (tmp_path / "state").iterdir()}
-    assert not left & {"postgres", "temporal", "secrets"}
+    assert "What the comparison leaves out" in said
+    # Of both numbers of clients: what envelope and receipt are of a cast's CPU.
+    assert [one["unit"] for one in measured["figures"]] == ["%", "%"]
 
 
 def test_a_round_that_ran_out_of_ballots_is_not_a_round() -> None:
@@ -58,3 +43,20 @@ def test_a_round_that_ran_out_of_ballots_is_not_a_round() -> None:
     assert not window.exhausted
     window.ran_out(2.9)
     assert window.exhausted
+
+
+def test_a_figure_is_met_or_missed_and_the_exit_status_says_so() -> None:
+    enough = Figure("rate", 5000.0, "leaves/s", 5000.0)
+    too_few = Figure("rate", 4999.9, "leaves/s", 5000.0)
+    quick = Figure("proof", 4.99, "ms", 5.0, under=True)
+    slow = Figure("proof", 5.0, "ms", 5.0, under=True)
+    assert [one.met for one in (enough, too_few, quick, slow)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert too_few.row()[-1] == "MISSED"
+    assert quick.row()[1:] == ["5.0 ms", "< 5 ms", "met"]
+    assert exit_status([enough, quick]) == 0
+    assert exit_status([enough, slow]) == 1
