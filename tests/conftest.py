@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
-from tests.support import databases, needs
+from tests.support import databases, needs, programs, promtool
 from tests.support.databases import Database
+from tests.support.engines import Engines
 from votepyramid.stack import temporal as temporal_programs
 from votepyramid.stack.devserver import DevServer
 from votepyramid.stack.postgres import EmbeddedPostgres
@@ -19,35 +23,83 @@ from votepyramid.stack.postgres import EmbeddedPostgres
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
+_GETTING = pytest.StashKey[subprocess.Popen[bytes]]()
+_FOUND = pytest.StashKey[set[str]]()
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_FOUND] = set()
+    databases.know_keys()
     config.addinivalue_line("markers", "needs(part): skip where `part` is missing")
+    # How long an example takes says how busy the machine is.
+    hypothesis.settings.register_profile("unhurried", deadline=None)
+    hypothesis.settings.load_profile("unhurried")
 
 
-def pytest_report_collectionfinish(items: list[pytest.Item]) -> list[str]:
-    """Say before the first test which of them cannot run here, and what would help."""
-    lines = []
-    for part in needs.missing(set().union(*map(needs.wanted_by, items))):
-        tests = sum(part in needs.wanted_by(item) for item in items)
-        lines.append(
-            f"missing: {needs.PARTS[part].install}; {tests} tests "
-            f"{'fail' if needs.in_ci() else 'are skipped'} without it"
-        )
-    return lines
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a package's tests in one process: they share an engine.
+
+    Those that need no program come first: it may still have to be built.
+    """
+    packages: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        name = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(name))
+        packages.setdefault(name, []).append(item)
+    items[:] = [
+        item
+        for ours in sorted(packages.values(), key=lambda p: bool(programs.wanted_by(p)))
+        for item in ours
+    ]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Get the Temporal programs now: a first build outlasts any test's timeout."""
+    """Before the first test, say which cannot run here, and begin to get programs."""
     if session.config.option.collectonly:
         return
-    used = {
-        name for item in session.items for name in getattr(item, "fixturenames", ())
-    }
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    say = reporter.write_line if reporter is not None else print
-    if "temporal_cli" in used:
-        temporal_programs.find_cli(say)
-    if "temporal_programs_on_postgres" in used:
-        temporal_programs.find_server(say)
+    say = _say(session.config)
+    for part in needs.missing(set().union(*map(needs.wanted_by, session.items))):
+        tests = sum(part in needs.wanted_by(item) for item in session.items)
+        say(
+            f"missing: {needs.PARTS[part].install}; {tests} tests "
+            f"{'fail' if needs.in_ci() else 'are skipped'} without it"
+        )
+    wanted = programs.wanted_by(session.items)
+    if wanted and _is_first(session.config):
+        session.config.stash[_GETTING] = programs.begin(wanted)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    getting = session.config.stash.get(_GETTING, None)
+    if getting is not None:
+        getting.terminate()
+        getting.wait()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Have what the test needs before its time runs: a build outlasts any timeout."""
+    for name in programs.wanted_by([item]):
+        if name not in item.config.stash[_FOUND]:
+            programs.FIND[name](_say(item.config))
+            item.config.stash[_FOUND].add(name)
+    return (yield)
+
+
+def _is_first(config: pytest.Config) -> bool:
+    """Whether this process is the only one, or the first of several."""
+    worker = getattr(config, "workerinput", {}).get("workerid", "gw0")
+    return bool(worker == "gw0") and not config.getoption("numprocesses", None)
+
+
+def _say(config: pytest.Config) -> Callable[[str], None]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        write: Callable[[str], None] = reporter.write_line
+        return write
+    # One of several processes, whose output goes nowhere; they would all say the same.
+    first = _is_first(config)
+    return lambda line: print(line, file=sys.stderr, flush=True) if first else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -113,6 +165,12 @@ def temporal_programs_on_postgres() -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
+def promtool_program() -> Path:
+    """Prometheus's `promtool`. Only for tests that need("promtool")."""
+    return promtool.find()
+
+
+@pytest.fixture(scope="session")
 def temporal(temporal_cli: Path, server_folder: Path) -> Iterator[DevServer]:
     """A Temporal server for the session: `.address`, `.ui_url`, namespace "default".
 
@@ -124,7 +182,23 @@ def temporal(temporal_cli: Path, server_folder: Path) -> Iterator[DevServer]:
         server_folder / "temporal",
         log=server_folder / "temporal.log",
         namespaces=[f"alone-{number}" for number in range(1, 5)],
+        # A run is deleted only once its end is behind a mark moved every 30 seconds.
+        extra=[
+            "--dynamic-config-value",
+            'history.transferProcessorUpdateAckInterval="1s"',
+        ],
     )
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def engines(
+    postgres: EmbeddedPostgres,
+    template: str,
+    temporal: DevServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Engines:
+    """Of the session's servers: `with engines.running("votes", webs=2) as engine`."""
+    return Engines(postgres, temporal, tmp_path_factory)

@@ -16,7 +16,6 @@ from tests.support.faults import Console, poisoned, token_held
 from tests.support.processes import Running, eventually
 from tests.support.voting import Ballot, Door, assert_problem
 from votepyramid.elections.ceremony import CeremonyError
-from votepyramid.elections.unlinking import unlink
 
 NAMES = iter(f"holders-{number}" for number in range(100))
 
@@ -81,8 +80,9 @@ def test_ending_one_of_two_groups_leaves_the_vote_to_the_other(
         # Its voter was promised an answer, and nothing else may be said until then.
         election.close()
         assert [door.cast(ballot).status_code for door in doors] == [202, 202]
+        election.pass_grace()
         with pytest.raises(CeremonyError, match="1 votes"):
-            unlink(election.engine, election.id, dispute_days=0)
+            election.finish()
     assert eventually(lambda: _status(doors[1], ballot) == 200, 20)
     assert election.counts().whole()
 

@@ -73,6 +73,9 @@ def test_a_vote_under_way_is_left_alone_and_an_ended_one_is_settled(
 
         console.run(console.handle(child).terminate("by the election office"))
         assert settle(calm, election)["ended"] == [bad.receipt_hash]
+        settled = "SELECT sum((detail ->> 'ended')::int) FROM audit_events "
+        settled += "WHERE kind = 'votes_settled' AND election = %s"
+        assert election.count(settled, election.id) == 1
         # As if never sent; and the voter is told to send the same bytes again.
         answer = door.http.get(status_url)
         assert (answer.status_code, answer.json()["code"]) == (404, "receipt_unknown")

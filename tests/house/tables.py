@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,22 @@ from prometheus_client import REGISTRY
 
 from tests.house.source import ROOT
 from tests.web import document
+from votepyramid.audit.kinds import KINDS
+from votepyramid.audit.kinds_by_role import APPENDED_BY
 from votepyramid.engine import metrics as _engine_metrics  # noqa: F401 - registers
 from votepyramid.errors import PROBLEMS, Code
+from votepyramid.keys import measured as _kms_metrics  # noqa: F401 - registers
+from votepyramid.logs import metrics as _log_metrics  # noqa: F401 - registers
+from votepyramid.observing import exposition as _processes  # noqa: F401 - registers
+from votepyramid.observing import pools as _pools  # noqa: F401 - registers
+from votepyramid.people import metrics as _people_metrics  # noqa: F401 - registers
+from votepyramid.web import limits as _limits  # noqa: F401 - registers
 from votepyramid.web import tweens as _web_metrics  # noqa: F401 - registers
 
 EVERYWHERE = {
     Code.METHOD_NOT_ALLOWED: "every address",
     Code.INTERNAL: "every address",
+    Code.FORBIDDEN: "the codec server",
 }
 
 
@@ -59,6 +68,35 @@ def metrics() -> str:
     return _table(("metric", "kind", "labels", "meaning"), rows)
 
 
+def audit_events() -> str:
+    """Every kind of audit event: when, what its subject is, what its detail has."""
+    rows = [
+        (
+            f"`{kind.name}`",
+            kind.when,
+            kind.subject,
+            ", ".join(f"`{name}`" for name in sorted(kind.members)),
+        )
+        for kind in KINDS.values()
+    ]
+    return _table(("kind", "when", "subject", "detail"), rows)
+
+
+def appended_by() -> str:
+    """Which kinds of audit events each database role may append."""
+    others = frozenset[str]().union(*APPENDED_BY.values())
+    listed = {
+        **{role: _in_order(kinds) for role, kinds in APPENDED_BY.items()},
+        "sequencer": "none",
+        "owner": f"every kind, and alone {_in_order(KINDS.keys() - others)}",
+    }
+    return _table(("role", "appends"), [*listed.items()])
+
+
+def _in_order(kinds: Collection[str]) -> str:
+    return ", ".join(f"`{name}`" for name in KINDS if name in kinds)
+
+
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
@@ -67,6 +105,8 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 TABLES: list[tuple[Path, str, Callable[[], str]]] = [
     (ROOT / "docs" / "errors.md", "errors", errors),
     (ROOT / "docs" / "operations.md", "metrics", metrics),
+    (ROOT / "docs" / "operations.md", "audit-events", audit_events),
+    (ROOT / "docs" / "operations.md", "appended-by", appended_by),
 ]
 
 

@@ -27,6 +27,7 @@ from votepyramid.protocol.encoding import b64u
 from votepyramid.tokens import service as tokens
 from votepyramid.votes import service as votes
 from votepyramid.votes.ballots import CastBallot, Submission, identify
+from votepyramid.votes.casting import cast_vote
 from workflows import claim_tokens, submit_votes
 from workflows import messages as m
 
@@ -81,7 +82,7 @@ class EngineRoom:
         repeat: frozenset[str] = frozenset(),
     ) -> list[Code | uuid.UUID]:
         """A group of claims, each a voter and the style asked for; a bearer or the
-        refusal at the door for each."""
+        refusal for each."""
         e, keys = self.election, self.election.keys
         found: dict[tuple[str, str | None], Code | uuid.UUID] = {}
         claims: dict[tuple[str, str | None], m.Claim] = {}
@@ -96,22 +97,31 @@ class EngineRoom:
                 )
             else:
                 name = tokens.pseudonym(keys, e.id, voter)
-                claims[voter, style] = m.Claim(
-                    key=tokens.claim_key(arrival.voter, name, style),
-                    voter=str(arrival.voter) if arrival.voter else None,
-                    pseudonym=b64u(name),
-                    style=style,
-                    arrived_at=arrival.arrived_at.astimezone(UTC).isoformat(),
-                )
-        if claims:
-            group = m.ClaimTokensInput(
-                e.id, f"claims/{uuid.uuid4().hex}", [*claims.values()]
-            )
-            outcomes = asyncio.run(claim_tokens.decide(group, self.runner(repeat)))
-            for one, outcome in zip(claims, outcomes, strict=True):
-                assert outcome.code is None and outcome.counter is not None, outcome
-                found[one] = tokens.bearer(keys, e.id, e.m, one[0], outcome.counter)
+                claims[voter, style] = _claim(arrival, name, style)
+        outcomes = self.issue([*claims.values()], repeat) if claims else []
+        for one, outcome in zip(claims, outcomes, strict=True):
+            assert outcome.code is None and outcome.counter is not None, outcome
+            found[one] = tokens.bearer(keys, e.id, e.m, one[0], outcome.counter)
         return [found[one] for one in asked]
+
+    def issue(
+        self,
+        claims: Sequence[m.Claim],
+        repeat: frozenset[str] = frozenset(),
+        group_id: str | None = None,
+    ) -> list[m.ClaimOutcome]:
+        """A group of claims through check and issuing."""
+        message = m.ClaimTokensInput(
+            self.election.id, group_id or f"claims/{uuid.uuid4().hex}", list(claims)
+        )
+        return asyncio.run(claim_tokens.decide(message, self.runner(repeat)))
+
+    def arrived_claim(self, voter: str, style: str | None = None) -> m.Claim:
+        """A claim past the door, as its workflow gets it."""
+        e, keys = self.election, self.election.keys
+        with self.engine.connect() as connection:
+            arrival = tokens.arrive(connection, e.id, voter)
+        return _claim(arrival, tokens.pseudonym(keys, e.id, voter), style)
 
     def arrive(self, bearer: uuid.UUID, ballot: SealedBallot) -> Arrived:
         """The one read at the door; the database's clock is in the vote."""
@@ -125,29 +135,31 @@ class EngineRoom:
         )
         with self.engine.connect() as connection:
             (arrival,) = votes.arrive(connection, [cast])
-        vote = m.CastVote(
-            receipt_hash=cast.receipt_hash,
-            token_id=str(cast.token_id),
-            tag=b64u(cast.tag),
-            ciphertext_hash=b64u(cast.ciphertext_hash),
-            payload=b64u(cast.payload),
-            style=cast.style,
-            suite=cast.suite,
-            key_id=cast.key_id.hex(),
-            manifest_hash=cast.manifest_hash.hex(),
-            arrived_at=arrival.arrived_at.astimezone(UTC).isoformat(),
-        )
+        vote = cast_vote(cast, arrival.arrived_at)
         return Arrived(arrival.refusal, arrival.receipt, vote)
 
     def submit(
-        self, group: Sequence[m.CastVote], repeat: frozenset[str] = frozenset()
+        self,
+        group: Sequence[m.CastVote],
+        repeat: frozenset[str] = frozenset(),
+        group_id: str | None = None,
     ) -> list[m.VoteOutcome]:
         """A group of votes through check, envelope and record."""
         message = m.SubmitVotesInput(
-            self.election.id, f"votes/{uuid.uuid4().hex}", list(group)
+            self.election.id, group_id or f"votes/{uuid.uuid4().hex}", list(group)
         )
         return asyncio.run(submit_votes.decide(message, self.runner(repeat)))
 
     def stored(self, receipt_hashes: Sequence[str]) -> dict[str, str]:
         with self.engine.connect() as connection:
             return votes.stored_receipts(connection, receipt_hashes)
+
+
+def _claim(arrival: tokens.ClaimArrival, name: bytes, style: str | None) -> m.Claim:
+    return m.Claim(
+        key=tokens.claim_key(arrival.voter, name, style),
+        voter=str(arrival.voter) if arrival.voter else None,
+        pseudonym=b64u(name),
+        style=style,
+        arrived_at=arrival.arrived_at.astimezone(UTC).isoformat(),
+    )

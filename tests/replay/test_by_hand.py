@@ -10,10 +10,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.support.databases import Database
-from tests.support.processes import environment, start_web, start_worker, stopping
+from tests.support.processes import (
+    environment,
+    eventually,
+    start_web,
+    start_worker,
+    stopping,
+)
 from votepyramid.client import files
 from votepyramid.elections import keygen
 from votepyramid.protocol.ballot import open_ballot
@@ -36,7 +43,9 @@ def env(
     serving = {k: v for k, v in made.items() if k != "VOTEPYRAMID_OWNER_DATABASE_URL"}
     worker = start_worker(serving, temporal, tmp_path)
     web = start_web(serving, tmp_path, ready_path="/health/ready")
-    with stopping(web, worker):
+    closing = {**serving, "VOTEPYRAMID_DATABASE_URL": database.closer_url}
+    closer = start_worker(closing, temporal, tmp_path, name="closer", roles="closing")
+    with stopping(web, worker, closer):
         programs = Path(sys.executable).parent
         yield made | {
             "VOTEPYRAMID_URL": web.url,
@@ -68,7 +77,9 @@ def _shell(
     )
 
 
-def test_the_steps_of_the_readme(env: dict[str, str], tmp_path: Path) -> None:
+def test_the_steps_of_the_readme(
+    env: dict[str, str], database: Database, tmp_path: Path
+) -> None:
     folder = tmp_path / "person"
     folder.mkdir()
     (folder / "demo").symlink_to(DEMO)
@@ -79,7 +90,10 @@ def test_the_steps_of_the_readme(env: dict[str, str], tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Your ballot is recorded" in done.stdout
     assert re.search(r"votes_accepted\s+1\n", done.stdout)
-    assert "Election ward-9-demo is closed" in done.stdout
+    assert "Election ward-9-demo: " in done.stdout
+    with psycopg.connect(database.owner_url, autocommit=True) as db:
+        closed = "SELECT FROM elections WHERE status = 'closed'"
+        assert eventually(lambda: db.execute(closed).fetchone() is not None)
 
     refused = json.loads((folder / "refused.json").read_text())
     assert (refused["code"], refused["reason"]) == ("not_eligible", "suspended")

@@ -6,7 +6,6 @@ metrics and disk as they are after a whole election.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import json
 import os
@@ -34,7 +33,7 @@ from tests.support.processes import (
     start_worker,
     stopping,
 )
-from tests.support.scanning import database_texts, identifiers, where
+from tests.support.scanning import database_texts, identifiers, things, where
 from votepyramid.db import make_engine
 from votepyramid.keys.local import LocalKeyFile
 from votepyramid.keys.service import ElectionKeys
@@ -193,16 +192,18 @@ def test_no_secret_in_histories_logs_and_metrics(demo: Demo) -> None:
 
 
 def test_nothing_joins_a_claim_to_a_cast(demo: Demo) -> None:
-    claims = identifiers(demo.histories_of("claim"))
-    casts = identifiers(demo.histories_of("vote"))
+    claims = things(demo.histories_of("claim"))
+    casts = things(demo.histories_of("vote"))
     assert len(claims) > 500 and len(casts) > 500
-    known = histories.of_the_programs(
-        demo.console, demo.manifest_hash(), demo.web, demo.worker
+    known = histories.of_both(
+        demo.console,
+        demo.env,
+        [demo.told["election"]],
+        demo.manifest_hash(),
+        demo.web,
+        demo.worker,
     )
-    # The election is a search attribute of both.
-    name = json.dumps(demo.told["election"]).encode()
-    known.add(base64.b64encode(name).decode().rstrip("="))
-    assert claims & casts <= known
+    assert histories.unexplained(claims, casts, known) == set()
 
 
 def test_no_voter_reference_is_in_a_log_or_metric(demo: Demo) -> None:
@@ -217,11 +218,16 @@ def test_no_voter_reference_is_in_a_log_or_metric(demo: Demo) -> None:
 
 def test_every_workflow_ended_well_and_names_nothing(demo: Demo) -> None:
     found = demo.executions()
-    assert {one.workflow_type for one in found} == {"claim_tokens", "submit_votes"}
+    archive = {"archive_histories"}
+    assert {one.workflow_type for one in found} - archive == {
+        "claim_tokens",
+        "submit_votes",
+    }
     for one in found:
         assert one.status is not None and one.status.name == "COMPLETED"
         prefix, _, name = one.id.partition("/")
-        assert prefix in ("claims", "votes") and not name.startswith("voter")
+        kind = prefix if one.workflow_type not in archive else "votes"
+        assert kind in ("claims", "votes") and not name.startswith("voter")
     for one in random.sample(found, min(HISTORIES, len(found))):
         names = histories.attribute_names(demo.console, one)
         assert names <= histories.PLAIN_ATTRIBUTES

@@ -8,7 +8,7 @@ made.counts()                       # what stands in the tables
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,15 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from sqlalchemy import Engine
 
 from tests.support.databases import Database
 from votepyramid.db import make_engine
-from votepyramid.elections import ceremony
+from votepyramid.elections import ceremony, finishing
+from votepyramid.elections.finishing import NotYet
 from votepyramid.eligibility.dev_issuer import DevIssuer
 from votepyramid.eligibility.policy import default_policy
 from votepyramid.eligibility.roster import import_roster
 from votepyramid.keys.local import LocalKeyFile
+from votepyramid.keys.provider import KeyProvider
 from votepyramid.keys.service import ElectionKeys
 from votepyramid.protocol.encoding import b64u
 from votepyramid.protocol.identifiers import key_id, manifest_hash
@@ -114,6 +117,26 @@ class MadeElection:
         """End claims now; ballots are taken for the grace time."""
         ceremony.close(self.engine, self.id, early=True)
 
+    def pass_grace(self) -> None:
+        """As if the election had been closed so long ago that it can be finished."""
+        with self.sql() as db:
+            db.execute(
+                "UPDATE elections SET closed_at = clock_timestamp() "
+                "- make_interval(secs => grace_seconds + %s) WHERE id = %s",
+                (finishing.LAST_ANSWERS_S + 1, self.id),
+            )
+
+    def finish(self, sequence: Callable[[], object] | None = None) -> str:
+        """The closing statement of a closed election, its grace time passed.
+
+        `sequence` has a sequencer confirm the logs, which is asked for first.
+        """
+        if sequence is not None:
+            with pytest.raises(NotYet, match="no sequencer has confirmed"):
+                self.finish()
+            sequence()
+        return finishing.finish(self.engine, self.keys, self.id).note
+
     @contextmanager
     def sql(self) -> Iterator[psycopg.Connection[Any]]:
         """A connection of the owner, autocommit."""
@@ -125,6 +148,16 @@ class MadeElection:
         with self.sql() as db:
             row = db.execute(query, values).fetchone()
         return row[0] if row is not None else None
+
+    def events(self, kind: str, subject: str) -> int:
+        """How many of a kind the audit log has about a subject."""
+        return int(
+            self.count(
+                "SELECT count(*) FROM audit_events WHERE kind = %s AND subject = %s",
+                kind,
+                subject,
+            )
+        )
 
     def counts(self) -> Counts:
         with self.sql() as db:
@@ -162,23 +195,26 @@ def make_election(
     rate: Mapping[str, int] | None = None,
     suite: str = SUITE,
     open: bool = True,
+    provider: KeyProvider | None = None,
 ) -> MadeElection:
     """Make an election in `database` with the keys of `env`, and open it.
+
+    With a `provider` it wraps the keys, instead of the key file.
 
     `opens_in` and `closes_in` are seconds from now. With a number of `voters` they
     are "v0", "v1", … of precinct NORTH.
     """
     engine = make_engine(database.owner_url, pool_size=2)
     kek = Path(env["VOTEPYRAMID_KEK_FILE"])
-    keys = ElectionKeys(LocalKeyFile(kek), engine, 1000)
+    keys = ElectionKeys(provider or LocalKeyFile(kek), engine, 1000)
+    database.users.append(engine.dispose)
     trustees = get_suite(suite).generate_private_key()
     draft = _draft(id, suite, trustees, opens_in, closes_in, grace, late_changes)
     # Tests send again faster than any client.
     hurried = {**ceremony.DEFAULT_RATE, "casts_per_token_per_minute": 120}
     draft["rate"] = {**hurried, **(rate or {})}
-    authority = SigningKey.generate("authority.example")
-    signed = sign_manifest(ceremony.prepare(engine, keys, draft), authority)
-    ceremony.create(engine, signed, authority.verifier.text())
+    signed, authority = prepared(engine, keys, draft)
+    ceremony.create(engine, signed, authority)
     settings = Settings(
         environment="development", jwt_audience=env["VOTEPYRAMID_JWT_AUDIENCE"]
     )
@@ -199,6 +235,26 @@ def make_election(
     if open:
         made.open()
     return made
+
+
+def prepared(
+    engine: Engine, keys: ElectionKeys, draft: dict[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """The draft's signed manifest, and the verifier key of its authority."""
+    authority = SigningKey.generate("authority.example")
+    signed = sign_manifest(ceremony.prepare(engine, keys, draft), authority)
+    return signed, authority.verifier.text()
+
+
+# What `election prepare` names of its own.
+ENGINES = ("receipts", "signers")
+
+
+def prepared_beside(election: MadeElection, id: str) -> tuple[dict[str, Any], str]:
+    """As `prepared`: another election like this one, that is still to be taken in."""
+    draft = {k: v for k, v in election.manifest.items() if k not in ENGINES}
+    draft |= {"id": id, "title": f"Election {id}"}
+    return prepared(election.engine, election.keys, draft)
 
 
 def _draft(

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.support import databases
 from tests.support.databases import Database
 from tests.support.elections import MadeElection, make_election
 from tests.support.processes import (
@@ -18,7 +21,9 @@ from tests.support.processes import (
     stopping,
 )
 from tests.support.voting import Door
+from votepyramid.settings import ENVIRONMENT_PREFIX, Settings
 from votepyramid.stack.devserver import DevServer
+from votepyramid.stack.postgres import EmbeddedPostgres
 
 
 @dataclass
@@ -48,6 +53,16 @@ class Engine:
         )
         self.workers.append(worker)
         return worker
+
+    @property
+    def settings(self) -> Settings:
+        """What its processes read out of their environment."""
+        given = {
+            f"votepyramid.{name.removeprefix(ENVIRONMENT_PREFIX).lower()}": value
+            for name, value in self.env.items()
+            if name.startswith(ENVIRONMENT_PREFIX)
+        }
+        return Settings.load(given)
 
     @property
     def web(self) -> Running:
@@ -102,3 +117,22 @@ def running(
     finally:
         with stopping(*engine.webs, *engine.workers):
             pass
+
+
+@dataclass(frozen=True)
+class Engines:
+    """Starts engines that have a database and a folder of their own."""
+
+    postgres: EmbeddedPostgres
+    temporal: DevServer
+    folders: pytest.TempPathFactory
+
+    @contextmanager
+    def running(self, name: str, **options: Any) -> Iterator[Engine]:
+        """One on a fresh database; `options` are those of `running` above."""
+        folder = self.folders.mktemp(name)
+        with (
+            databases.fresh(self.postgres) as database,
+            running(database, self.temporal, folder, **options) as engine,
+        ):
+            yield engine

@@ -16,6 +16,7 @@ from psycopg import sql
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client, WorkflowHandle
 
+from tests.support.databases import Database
 from tests.support.elections import MadeElection
 from tests.support.processes import eventually
 from votepyramid.engine.codec import data_converter
@@ -39,6 +40,23 @@ def holding(url: str, statement: str, *values: Any) -> Iterator[Callable[[], Non
 
 
 @contextmanager
+def refusing(database: Database) -> Iterator[None]:
+    """Postgres throws out all that are in the database, and lets nobody in."""
+    name = sql.Identifier(database.name)
+    limit = sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}")
+    with psycopg.connect(database.superuser_url, autocommit=True) as db:
+        db.execute(limit.format(name, 0))
+        try:
+            db.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND usename <> current_user"
+            )
+            yield
+        finally:
+            db.execute(limit.format(name, -1))
+
+
+@contextmanager
 def token_held(election: MadeElection, bearer: Any) -> Iterator[Callable[[], None]]:
     """Lock a token's row: `record_votes` waits for it inside its transaction."""
     d = token_id(election.id, election.m, bearer)
@@ -51,15 +69,19 @@ def token_held(election: MadeElection, bearer: Any) -> Iterator[Callable[[], Non
 
 
 def wait_until_blocked(
-    election: MadeElection, seconds: float = 10, program: str = "votepyramid-worker"
+    election: MadeElection,
+    seconds: float = 10,
+    program: str = "votepyramid-worker",
+    transactions: int = 1,
 ) -> None:
     """Wait until a worker's (or another program's) transaction waits for a lock."""
     query = (
-        "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+        "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid) "
         "WHERE NOT granted AND datname = current_database() "
         f"AND application_name = '{program}'"
     )
-    assert eventually(lambda: election.count(query) > 0, seconds), "nobody is blocked"
+    blocked = eventually(lambda: election.count(query) >= transactions, seconds)
+    assert blocked, "nobody is blocked"
 
 
 @contextmanager
@@ -100,6 +122,40 @@ def poisoned(
         mend()
 
 
+@contextmanager
+def events_refused(owner_url: str, kind: str) -> Iterator[None]:
+    """The database takes no audit event of this kind."""
+    when = f"BEFORE INSERT ON audit_events FOR EACH ROW WHEN (NEW.kind = '{kind}')"
+    with _failing(owner_url, "audit_events", f"TRIGGER fails {when}"):
+        yield
+
+
+@contextmanager
+def failing_at_commit(owner_url: str, table: str) -> Iterator[None]:
+    """Whatever changes the table fails when all of it has been done."""
+    changes = f"AFTER INSERT OR UPDATE OR DELETE ON {table}"
+    when = f"{changes} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
+    with _failing(owner_url, table, f"CONSTRAINT TRIGGER fails {when}"):
+        yield
+
+
+@contextmanager
+def _failing(owner_url: str, table: str, trigger: str) -> Iterator[None]:
+    with psycopg.connect(owner_url, autocommit=True) as db:
+        db.execute(
+            "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'fails as the test wants it'; END $$"
+        )
+        # Not a parameter: its words are the tests' own.
+        db.execute(sql.SQL(f"CREATE {trigger} EXECUTE FUNCTION fails()"))  # type: ignore[arg-type]
+        try:
+            yield
+        finally:
+            name = sql.Identifier(table)
+            db.execute(sql.SQL("DROP TRIGGER fails ON {}").format(name))
+            db.execute("DROP FUNCTION fails()")
+
+
 class Wire:
     """A TCP relay that can go silent without closing: a network that ate packets."""
 
@@ -116,6 +172,10 @@ class Wire:
     def freeze(self) -> None:
         """From now on nothing passes, and nobody is told."""
         self._flowing.clear()
+
+    def thaw(self) -> None:
+        """What waited passes again."""
+        self._flowing.set()
 
     def cut(self) -> None:
         """End every connection, as the kernel of a killed process does.

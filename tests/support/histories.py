@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload, SearchAttributes, WorkerVersionStamp
@@ -18,9 +18,13 @@ from temporalio.client import WorkflowExecution
 from tests.support.faults import Console
 from tests.support.processes import Running
 from votepyramid.engine.codec import ENCODING, PLACE
+from votepyramid.engine.histories import messages
+from workflows import close_election
 
 # What Temporal itself must be able to read of a workflow.
-PLAIN_ATTRIBUTES = {"NeedsAttention", "ElectionId"}
+PLAIN_ATTRIBUTES = {"NeedsAttention", "StuckStep", "ElectionId"}
+# What our workflows call changes of their code.
+PATCHES = {close_election.BY_PAUSES}
 LOCAL_ACTIVITY_NOTES = {
     "activation_index",
     "activity_id",
@@ -48,25 +52,6 @@ def history(console: Console, execution: WorkflowExecution) -> History:
     return History(events=console.run(handle.fetch_history()).events)
 
 
-def messages(message: Message, kind: type[Message]) -> Iterator[Any]:
-    """All messages of a kind within a message."""
-    if isinstance(message, kind):
-        yield message
-    for field, value in message.ListFields():
-        if field.type != FieldDescriptor.TYPE_MESSAGE:
-            continue
-        entry = field.message_type
-        if entry.GetOptions().map_entry:
-            if entry.fields_by_name["value"].type == FieldDescriptor.TYPE_MESSAGE:
-                for one in value.values():
-                    yield from messages(one, kind)
-        elif field.is_repeated:
-            for one in value:
-                yield from messages(one, kind)
-        else:
-            yield from messages(value, kind)
-
-
 def texts_of(
     console: Console, found: Iterable[WorkflowExecution]
 ) -> Iterator[tuple[str, str]]:
@@ -75,6 +60,7 @@ def texts_of(
         raw = history(console, one)
         described = console.describe(one.id)
         yield f"{one.id} raw", raw_text(raw)
+        yield f"{one.id} bytes", raw.SerializeToString().decode("latin-1")
         yield f"{one.id} opened", opened_text(console, raw)
         yield f"{one.id} described", raw_text(described)
         yield f"{one.id} pending", opened_text(console, described)
@@ -99,14 +85,19 @@ def is_sealed(payload: Payload) -> bool:
 
 
 def plain_by_design(message: Message) -> Iterator[Payload]:
-    """Search attributes, which Temporal must read, and what the SDK's core notes of
-    a local activity for itself: its number, type, attempt and times."""
+    """Search attributes, which Temporal must read, and what the SDK's core notes for
+    itself: of a local activity its number, type, attempt and times, of a change in the
+    workflow's code its name."""
     for found in messages(message, SearchAttributes):
         yield from found.indexed_fields.values()
     for marker in messages(message, MarkerRecordedEventAttributes):
         if marker.marker_name == "core_local_activity":
             for payload in marker.details["data"].payloads:
                 assert set(json.loads(payload.data)) <= LOCAL_ACTIVITY_NOTES
+                yield payload
+        if marker.marker_name == "core_patch":
+            for payload in marker.details["patch-data"].payloads:
+                assert json.loads(payload.data)["id"] in PATCHES
                 yield payload
 
 
@@ -130,6 +121,43 @@ def of_the_programs(console: Console, m: bytes, *programs: Running) -> set[str]:
     return known
 
 
+def of_both(
+    console: Console,
+    env: Mapping[str, str],
+    elections: Iterable[str],
+    m: bytes,
+    *programs: Running,
+) -> set[str]:
+    """What names no voter, token or vote, and so may stand in both; in lower case."""
+    # Processes and the build that both kinds of work run on; the manifest's hash.
+    known = of_the_programs(console, m, *programs)
+    for election in elections:
+        # A search attribute of both, so that an operator finds an election's work.
+        known |= {election, _base64(json.dumps(election))}
+    # Every payload's and search attribute's own description.
+    known |= {ENCODING.decode(), _base64(ENCODING.decode()), *LOCAL_ACTIVITY_NOTES}
+    known |= {_base64("json/plain"), _base64("KeywordList")}
+    # The payload key's id, with its length, at the head of every seal.
+    ring = json.loads(Path(env["VOTEPYRAMID_CODEC_KEYS_FILE"]).read_text())
+    known |= {_base64(f"{chr(len(name))}{name}") for name in ring["keys"]}
+    # Hours of a time, and Temporal's for none: a time within the hour is no name.
+    days = (datetime.now(UTC) - timedelta(days=n) for n in range(2))
+    known |= {"0001-01-01t00", *(f"{day:%Y-%m-%dt}" for day in days)}
+    return {one.lower() for one in known if len(one) > 5}
+
+
+def unexplained(
+    claims: dict[str, str], casts: dict[str, str], known: set[str]
+) -> set[str]:
+    """What stands in both and is in nothing that may."""
+    both = {claims[one].lower() for one in set(claims) & set(casts)}
+    return {one for one in both if not any(name in one for name in known)}
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode().rstrip("=")
+
+
 def unsealed(console: Console, execution: WorkflowExecution) -> list[Payload]:
     """What of an execution's payloads is not sealed and should be."""
     found = []
@@ -145,7 +173,8 @@ def attribute_names(console: Console, execution: WorkflowExecution) -> set[str]:
     """Search attributes that are not Temporal's own, and memo fields."""
     described = console.describe(execution.id).workflow_execution_info
     names = set(described.search_attributes.indexed_fields)
-    return {n for n in names if not n.startswith("Build")} | set(described.memo.fields)
+    own = ("Build", "TemporalScheduled", "TemporalChangeVersion")
+    return {n for n in names if not n.startswith(own)} | set(described.memo.fields)
 
 
 def failures(message: Message) -> Iterator[Failure]:

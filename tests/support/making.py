@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+from votepyramid.stack.children import environment_without
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def clean_environment() -> dict[str, str]:
     """This process's, without settings of a stack that may run here."""
-    kept = ("VOTEPYRAMID_TEMPORAL_BIN",)
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in kept or not name.startswith(("VOTEPYRAMID_", "MAKE"))
-    }
+    return environment_without(
+        "VOTEPYRAMID_", "MAKE", kept={"VOTEPYRAMID_TEMPORAL_BIN"}
+    )
 
 
 def make(

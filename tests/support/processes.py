@@ -10,7 +10,6 @@ web.terminate()                  # SIGTERM; the exit status
 
 from __future__ import annotations
 
-import os
 import secrets
 import signal
 import time
@@ -50,13 +49,17 @@ def environment(
         "temporal_address": temporal.address,
         "claim_task_queue": f"claims-{apart}",
         "vote_task_queue": f"votes-{apart}",
+        "keys_task_queue": f"keys-{apart}",
+        "closing_task_queue": f"closing-{apart}",
+        "exporting_task_queue": f"exporting-{apart}",
+        "upkeep_task_queue": f"upkeep-{apart}",
         "sandboxed": "true",
         **credentials.make(folder / "secrets"),
         **{name: str(value) for name, value in settings.items()},
     }
     if owner:
         ours["owner_database_url"] = database.owner_url
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("VOTEPYRAMID_")}
+    clean = children.environment_without("VOTEPYRAMID_")
     return clean | {f"VOTEPYRAMID_{name.upper()}": v for name, v in ours.items()}
 
 
@@ -64,11 +67,12 @@ class Running(Program):
     """A `votepyramid` process under test."""
 
     port: int = 0
+    host: str = LOOPBACK
 
     @property
     def url(self) -> str:
         """Where a web process listens."""
-        return f"http://{LOOPBACK}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
@@ -103,10 +107,14 @@ def start_worker(
 ) -> Running:
     """Start `votepyramid worker`; returns when it polls its task queues.
 
-    `roles` is "claim cast", or one of the two.
+    `roles` is "claim cast", one of the two, or "keys", "closing" or "exporting": then
+    `env` must hold the database URL of the keeper, the closer or the exporter.
     """
-    queue_of = {"claim": "CLAIM", "cast": "VOTE"}
-    queues = [env[f"VOTEPYRAMID_{queue_of[role]}_TASK_QUEUE"] for role in roles.split()]
+    lines = {"cast": "vote"}
+    queues = [
+        env[f"VOTEPYRAMID_{lines.get(role, role).upper()}_TASK_QUEUE"]
+        for role in roles.split()
+    ]
     namespace = env.get("VOTEPYRAMID_TEMPORAL_NAMESPACE", "default")
     arguments = [part for role in roles.split() for part in ("--role", role)]
     worker = Running(
@@ -143,6 +151,38 @@ def start_web(
     web.port = port
     web.start(wait=wait)
     return web
+
+
+def start_admin(
+    env: Mapping[str, str],
+    database: Database,
+    folder: Path,
+    *,
+    host: str = "localhost",
+    wait: bool = True,
+    **settings: object,
+) -> Running:
+    """Start `votepyramid admin` on a free port; returns when it answers.
+
+    Its pages are at a name: browsers give security keys to no address.
+    """
+    port = free_port()
+    ours = {
+        "database_url": database.admin_url,
+        "admin_origin": f"http://{host}:{port}",
+        **settings,
+    }
+    admin = Running(
+        "admin",
+        ["admin", "--listen", f"{LOOPBACK}:{port}"],
+        env={**env, **{f"VOTEPYRAMID_{k.upper()}": str(v) for k, v in ours.items()}},
+        log=folder / "admin.log",
+        ready=lambda: http_status(port, "/health/live") == 200,
+    )
+    admin.port = port
+    admin.host = host
+    admin.start(wait=wait)
+    return admin
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import uuid
 from collections.abc import Iterable, Iterator
@@ -25,10 +26,11 @@ COMMON = re.compile(
 def spellings(secret: str | bytes | uuid.UUID) -> set[str]:
     """The texts under which a secret could lie around."""
     if isinstance(secret, uuid.UUID):
-        return {str(secret)} | spellings(secret.bytes)
+        return {str(secret), str(secret).upper()} | spellings(secret.bytes)
     if isinstance(secret, str):
         return {secret} | spellings(secret.encode())
-    found = {secret.hex(), secret.hex().upper()}
+    # As they are, where bytes are read as Latin-1; and as the database shows them.
+    found = {secret.hex(), secret.hex().upper(), secret.decode("latin-1")}
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         # Inside a longer base64 text the same bytes look different by their place;
         # whole characters in the middle are enough to find them.
@@ -51,6 +53,66 @@ def identifiers(texts: Iterable[tuple[str, str]]) -> set[str]:
     """All in these texts that could name one thing and no other."""
     found = {one for _, text in texts for one in IDENTIFIER.findall(text)}
     return {one for one in found if not COMMON.fullmatch(one)}
+
+
+# From 8 bytes on in base64, and from 11 characters in any spelling.
+UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+THING = re.compile(r"[A-Za-z0-9_+/-]{11,}")
+PART = re.compile(r"[A-Za-z0-9]{11,}")
+# Words of a language or a program, which name no single thing.
+WORDS = re.compile(
+    r"[A-Z]+(_[A-Z]+)+|[A-Za-z]?[a-z]+([A-Z]+[a-z]+)*|[a-z]+([_-][a-z]+)+"
+)
+
+
+def things(texts: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """All in these texts that could name one thing, by its bytes in hex.
+
+    UUIDs, hex and base64 in whatever spelling come out alike, so that two texts that
+    name one thing differently are found; the values are one spelling each. Text in
+    base64 is looked into.
+    """
+    found: dict[str, str] = {}
+    for _, text in texts:
+        # Of "votes/<id>" the whole and the id.
+        named = (one for kind in (UUID, THING, PART) for one in kind.findall(text))
+        for one in set(named):
+            if WORDS.fullmatch(one):
+                continue
+            for data in _readings(one):
+                found[data.hex()] = one
+                inner = data.decode("latin-1")
+                if data != one.encode() and inner.isprintable():
+                    found |= things([("", inner)])
+    return found
+
+
+def _readings(text: str) -> Iterator[bytes]:
+    """The bytes that a text may stand for, each of at least 8."""
+    yield text.lower().encode()
+    bare = text.replace("-", "")
+    with contextlib.suppress(ValueError):
+        yield bytes.fromhex(bare)
+        return
+    with contextlib.suppress(ValueError):
+        padded = text + "=" * (-len(text) % 4)
+        yield base64.b64decode(padded.replace("-", "+").replace("_", "/"))
+
+
+def column_texts(url: str) -> Iterator[tuple[str, str]]:
+    """Every column of every table as text, as "table.column"; `url` is the owner's."""
+    with psycopg.connect(url) as db:
+        columns = db.execute(
+            "SELECT table_name, column_name FROM information_schema.columns "
+            "WHERE table_schema = 'public' ORDER BY 1, 2"
+        ).fetchall()
+        assert columns
+        for table, column in columns:
+            query = sql.SQL("SELECT {}::text FROM {}").format(
+                sql.Identifier(column), sql.Identifier(table)
+            )
+            rows = db.execute(query).fetchall()
+            yield f"{table}.{column}", "\n".join(row[0] or "" for row in rows)
 
 
 def database_texts(url: str) -> Iterator[tuple[str, str]]:
