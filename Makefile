@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Passed on to the command: make test ARGS="-k receipt -x"
 ARGS ?=
+# Test processes, each with a Postgres and a Temporal of its own.
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n : 4)))
 
 # The first Python that is new enough and can make a virtual environment. A name on
 # PATH may be a shim that refuses to run, so each is asked.
@@ -27,9 +29,9 @@ reset: $(VENV)/.run ## Throw the state of `make run` away
 	@exec $(BIN)/votepyramid reset $(ARGS)
 
 ##@ Check
-.PHONY: test lint bench
+.PHONY: test lint bench bench-proofs bench-pages
 test: $(VENV)/.dev ## Run the whole suite on a real Postgres and a real Temporal
-	@exec $(BIN)/pytest $(ARGS)
+	@exec $(BIN)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types and which package may import which
 	@$(BIN)/ruff check .
@@ -40,8 +42,17 @@ lint: $(VENV)/.dev ## Check style, types and which package may import which
 bench: $(VENV)/.dev ## Measure against one workflow per vote (needs Debian's PostgreSQL)
 	@exec $(BIN)/python -m bench $(ARGS)
 
+bench-proofs: $(VENV)/.dev ## Measure the logs, proofs and an audit, with a million votes
+	@exec $(BIN)/python -m bench.proofs $(ARGS)
+
+bench-pages: $(VENV)/.dev ## Measure the administrators' pages, with a million votes
+	@exec $(BIN)/python -m bench.pages $(ARGS)
+
 ##@ Maintain
-.PHONY: lock clean help
+.PHONY: screenshots lock clean help
+screenshots: $(VENV)/.dev ## Take the pictures of docs/images anew
+	@exec $(BIN)/pytest -q tests/admin_ui/screenshots.py
+
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-annotate \
 	--no-header --python-version 3.11
 lock: ## Pin the newest versions that pyproject.toml allows (needs uv)
@@ -58,7 +69,7 @@ clean: ## Remove the virtual environment and caches; `var/` stays
 help: ## Show this
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The virtual environment. A stamp file says which lock is in it, so that the second
 # time nothing is asked of a package index.
