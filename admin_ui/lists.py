@@ -10,6 +10,7 @@ from admin_ui.forms import FormInvalid
 from votepyramid.engine.control import WorkRefused
 from votepyramid.engine.listing import (
     KINDS,
+    LARGEST_PAGE,
     STEPS,
     Counts,
     Filter,
@@ -51,6 +52,15 @@ class Lists:
     stuck: Page | None = None
     counts: Counts | None = None
     refused: str | None = None
+
+
+@dataclass(frozen=True)
+class Overall:
+    """How many workflows there are in all, and those that need a person: the first
+    page of them, empty where there are none."""
+
+    counts: Counts
+    stuck: Page
 
 
 def key(fields: Mapping[str, str | None]) -> str:
@@ -96,3 +106,11 @@ def find(listing: Listing, asked: str) -> Lists:
     except WorkRefused as error:
         return Lists(refused=str(error))
     return Lists(page, stuck, listing.counts(wanted))
+
+
+def overall(listing: Listing) -> Overall:
+    """Ask Temporal, for no list where none needs a person. Raises TemporalAway."""
+    counts, stuck = listing.counts(Filter()), Page((), None)
+    if counts.needs_attention:
+        stuck = listing.page(Filter(needs_attention=True), size=LARGEST_PAGE)
+    return Overall(counts, stuck)

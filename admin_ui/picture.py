@@ -16,11 +16,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from admin_ui.kept import Kept
+from admin_ui.lists import Overall
 from votepyramid.audit import asked_exports
 from votepyramid.elections import ending, overview
 from votepyramid.elections.overview import Standing
 from votepyramid.engine.control import TemporalAway
-from votepyramid.engine.listing import Counts, Page, State
+from votepyramid.engine.listing import Counts, Listed, Page, State
 from votepyramid.logs import queue
 from votepyramid.logs.queue import Behind
 from votepyramid.logs.store import RECEIPTS
@@ -79,7 +80,8 @@ class Picture:
     """Everything. `waiting` items are in the web processes' queues for `wait` seconds
     at most; `workers` are those that report, by what they take; `keys` is whether the
     key provider answers all who ask, None where nobody does; `work` is what Temporal
-    counts. When not `all_stuck`, there are more that need a person than `rows` tell."""
+    counts and lists. When not `all_stuck`, there are more that need a person than
+    `rows` tell."""
 
     clock: datetime | None
     signs: list[Sign]
@@ -89,15 +91,14 @@ class Picture:
     wait: float
     workers: dict[str, int]
     keys: bool | None
-    work: Kept[Counts]
+    work: Kept[Overall]
     all_stuck: bool
     history: list[Moment]
 
 
 def paint(
     connection: Connection,
-    work: Kept[Counts],
-    stuck: Page,
+    work: Kept[Overall],
     history: Kept[list[Moment]],
     log_seconds: float,
 ) -> Picture:
@@ -107,6 +108,7 @@ def paint(
     alive = vitals.processes(connection)
     behind = queue.behind(connection)
     lines = list(_lines(alive))
+    stuck = work.value.stuck if work.value else Page((), None)
     signs = [
         *_of_processes(alive),
         *_of_untaken(connection, alive),
@@ -120,7 +122,7 @@ def paint(
     return Picture(
         clock=standings[0].clock if standings else None,
         signs=sorted(signs, key=lambda sign: sign.level != "wrong"),
-        rows=_rows(standings, flows, behind, alive, stuck),
+        rows=_rows(standings, flows, behind, alive, stuck.workflows),
         processes=alive,
         waiting=sum(line["waiting"] for line in lines),
         wait=max((line["wait"] for line in lines), default=0.0),
@@ -137,11 +139,11 @@ def _rows(
     flows: dict[tuple[str, str], Flow],
     behind: Iterable[Behind],
     processes: list[Process],
-    stuck: Page,
+    stuck: Iterable[Listed],
 ) -> list[Row]:
     logs = {one.log.election: one for one in behind if one.log.kind == RECEIPTS}
     checkpoints, waiting = _checkpoints(processes), _waiting(_lines(processes))
-    needing = Counter(one.election for one in stuck.workflows)
+    needing = Counter(one.election for one in stuck)
     return [
         Row(
             one,
@@ -330,7 +332,7 @@ def _of_logs(behind: list[Behind], log_seconds: float) -> Iterator[Sign]:
         )
 
 
-def _of_work(work: Kept[Counts]) -> Iterator[Sign]:
+def _of_work(work: Kept[Overall]) -> Iterator[Sign]:
     if work.error is not None and not isinstance(work.error, TemporalAway):
         yield Sign(
             "wrong",
@@ -344,8 +346,8 @@ def _of_work(work: Kept[Counts]) -> Iterator[Sign]:
             "Temporal does not answer: votes wait.",
             entry="votepyramidtemporalfails",
         )
-    if work.value is not None and work.value.needs_attention:
-        some = work.value.needs_attention
+    if work.value is not None and work.value.counts.needs_attention:
+        some = work.value.counts.needs_attention
         yield Sign(
             "warning",
             "A workflow needs a person."

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from admin_ui import lists
 from admin_ui.downloads import Downloads
 from admin_ui.kept import Keeper, Kept
-from admin_ui.lists import Lists
+from admin_ui.lists import Lists, Overall
 from votepyramid.audit.operators import acting_as
 from votepyramid.auditors import checking
 from votepyramid.auditors.checking import Found
@@ -23,7 +23,7 @@ from votepyramid.eligibility.operator_issuer import OperatorIssuer
 from votepyramid.engine import exporting
 from votepyramid.engine.control import Desk
 from votepyramid.engine.exporting import Told
-from votepyramid.engine.listing import LARGEST_PAGE, Counts, Filter, Listing, Page
+from votepyramid.engine.listing import Listing
 from votepyramid.orders import trying
 from votepyramid.orders.trying import Question, Trial
 from votepyramid.orders.what import What
@@ -40,7 +40,6 @@ WORK_S = 5.0
 CLOSING_S = 1.0
 EXPORTS_S = 1.0
 CHECKS_S = 30.0
-_STUCK = Filter(needs_attention=True)
 _ORIGINS = ("admin", "codec")
 # What a page that lists workflows may wait for Temporal, and one that shows one.
 LISTS_PATIENCE_S = 0.2
@@ -63,8 +62,7 @@ class AdminServices:
     closings: Keeper[Closing]
     exports: Keeper[Told]
     log_checks: Keeper[list[Found]]
-    work: Keeper[Counts]
-    stuck: Keeper[Page]
+    work: Keeper[Overall]
     history: Keeper[list[Moment]]
     lists: Keeper[Lists]
     trials: Keeper[Trial]
@@ -87,7 +85,6 @@ class AdminServices:
         """Something was done to workflows: what is known of them is old."""
         self.listing.forget()
         self.work.forget()
-        self.stuck.forget()
         self.lists.forget()
         self.trials.forget()
         self.closings.forget()
@@ -124,8 +121,7 @@ def make_services(settings: Settings) -> AdminServices:
         Keeper(partial(closing.state, engine, desk), fresh=CLOSING_S),
         Keeper(partial(exporting.told, desk), fresh=EXPORTS_S, at_once=4),
         Keeper(partial(checking.check_logs, engine), fresh=CHECKS_S, at_once=1),
-        Keeper(lambda _: listing.counts(Filter()), fresh=WORK_S),
-        Keeper(lambda _: listing.page(_STUCK, size=LARGEST_PAGE), fresh=WORK_S),
+        Keeper(lambda _: lists.overall(listing), fresh=WORK_S),
         Keeper(lambda _: _last_hour(engine), fresh=PERIOD_S, at_once=1),
         Keeper(partial(lists.find, listing), fresh=WORK_S, patience=LISTS_PATIENCE_S),
         Keeper(try_out, fresh=WORK_S, at_once=4, patience=LISTS_PATIENCE_S),
