@@ -164,6 +164,7 @@ class Wire:
         self._target = (host, int(port))
         self._flowing = threading.Event()
         self._flowing.set()
+        self._muted = False
         self._listener = socket.create_server((LOOPBACK, 0))
         self._sockets: list[socket.socket] = []
         self.address = f"{LOOPBACK}:{self._listener.getsockname()[1]}"
@@ -176,6 +177,10 @@ class Wire:
     def thaw(self) -> None:
         """What waited passes again."""
         self._flowing.set()
+
+    def mute(self) -> None:
+        """From now on what is asked arrives, and no answer comes back."""
+        self._muted = True
 
     def cut(self) -> None:
         """End every connection, as the kernel of a killed process does.
@@ -214,7 +219,8 @@ class Wire:
                         near.close()
                         far.close()
                         return
-                    other[source].sendall(data)
+                    if not (self._muted and source is far):
+                        other[source].sendall(data)
 
 
 class Console:

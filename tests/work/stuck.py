@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from tests.support.elections import Listed, MadeElection
 from tests.support.faults import Console, poisoned
 from tests.support.processes import eventually
 from tests.support.voting import Ballot, Door, at_once
+from votepyramid.audit.models import AuditEvent
 from votepyramid.stack.roles import APPLICATION
 from votepyramid.votes.models import VoteSubmission
 from workflows.messages import CHECK_ELIGIBILITY, ENCRYPT_BALLOTS, RECORD_VOTES
@@ -98,11 +99,19 @@ def _records(console: Console, workflow_id: str) -> bool:
     return [one.activity_type.name for one in pending] == [RECORD_VOTES]
 
 
-@contextmanager
-def recorded_slowly(election: MadeElection) -> Iterator[None]:
+def recorded_slowly(election: MadeElection) -> AbstractContextManager[None]:
     """An attempt to record a vote takes SLOW_S, and then commits."""
-    name = sql.Identifier(f"slow_{VoteSubmission.__tablename__}")
-    table = sql.Identifier(VoteSubmission.__tablename__)
+    return _slowly(election, VoteSubmission.__tablename__)
+
+
+def noted_slowly(election: MadeElection) -> AbstractContextManager[None]:
+    """An event takes SLOW_S."""
+    return _slowly(election, AuditEvent.__tablename__)
+
+
+@contextmanager
+def _slowly(election: MadeElection, of: str) -> Iterator[None]:
+    name, table = sql.Identifier(f"slow_{of}"), sql.Identifier(of)
     with election.sql() as db:
         db.execute(
             sql.SQL(

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -211,9 +212,10 @@ def settle_command(election_id: str, as_json: bool) -> None:
         done = settle(engine, settings, election_id)
     answer(
         as_json,
-        {"id": election_id, "ended": done.ended, "running": done.running},
+        {"id": election_id, **asdict(done)},
         f"{len(done.ended)} votes were settled as never sent, "
-        f"{len(done.running)} are still under way.",
+        f"{len(done.running)} are still under way."
+        + (f" {len(done.lately)} more can be settled in 15 s." if done.lately else ""),
     )
 
 

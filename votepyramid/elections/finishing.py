@@ -153,8 +153,9 @@ def check_nothing_under_way(connection: Connection, election: str) -> None:
         raise NotYet(
             m.VOTES,
             f"{waiting} votes of election {election!r} are still under way, and their "
-            "voters were promised an answer: let them finish, or end their workflows "
-            f"and run `votepyramid election settle {election}`",
+            "voters were promised an answer: let them finish, or end their workflows. "
+            "“Settle…” on the election's page, or `votepyramid election settle "
+            f"{election}`, is for votes that no workflow has",
         )
 
 

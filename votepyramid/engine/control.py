@@ -5,14 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum, auto
 from typing import Any, TypeVar
 
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.client import (
+    Client,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
 from votepyramid.engine import histories
 from votepyramid.engine.connection import LoopThread, connect
 from votepyramid.settings import Settings
+from workflows.messages import ATTEMPT_TIMEOUT
 
 T = TypeVar("T")
 
@@ -20,6 +29,16 @@ AT_ONCE = 8
 # How long an operator's question may take.
 PATIENCE_S = 10.0
 
+_ENDED_FROM_OUTSIDE = (
+    WorkflowExecutionStatus.CANCELED,
+    WorkflowExecutionStatus.TERMINATED,
+    WorkflowExecutionStatus.TIMED_OUT,
+)
+_AT_IT = (
+    PendingActivityState.PENDING_ACTIVITY_STATE_STARTED,
+    PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
+    PendingActivityState.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED,
+)
 _SILENT = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
 
 
@@ -31,17 +50,31 @@ class WorkRefused(Exception):
     """A question about workflows without an answer; the message says what to change."""
 
 
-def running(settings: Settings, workflow_ids: Iterable[str]) -> set[str]:
-    """Those of the workflows that have not ended. Raises TemporalAway.
+@dataclass(frozen=True)
+class Alive:
+    """Workflows by id: `running` have not ended. Of those that have `lately`, the last
+    attempt may still be under way."""
+
+    running: set[str]
+    lately: set[str]
+
+
+def alive(settings: Settings, workflow_ids: Iterable[str]) -> Alive:
+    """Those of the workflows that can still do something. Raises TemporalAway.
 
     One that Temporal does not know any more has ended: only closed ones are
     forgotten.
     """
-    wanted = set(workflow_ids)
+    wanted = sorted(set(workflow_ids))
     if not wanted:
-        return set()
+        return Alive(set(), set())
     with temporal_away(settings):
-        return asyncio.run(_running(settings, wanted))
+        states = asyncio.run(_states(settings, wanted))
+    found = [*zip(wanted, states, strict=True)]
+    return Alive(
+        {one for one, state in found if state is _State.RUNNING},
+        {one for one, state in found if state is _State.LATELY},
+    )
 
 
 @contextmanager
@@ -134,24 +167,44 @@ def gather_histories(
         asyncio.run(work())
 
 
-async def _running(settings: Settings, workflow_ids: set[str]) -> set[str]:
+class _State(Enum):
+    RUNNING = auto()
+    LATELY = auto()
+    OVER = auto()
+
+
+async def _states(settings: Settings, workflow_ids: Iterable[str]) -> list[_State]:
     client = await operators_client(settings)
     room = asyncio.Semaphore(AT_ONCE)
 
-    async def ask(workflow_id: str) -> bool:
+    async def ask(workflow_id: str) -> _State:
         async with room:
-            return await _is_running(client, workflow_id)
+            return await _state(client, workflow_id)
 
-    ordered = sorted(workflow_ids)
-    answers = await asyncio.gather(*map(ask, ordered))
-    return {one for one, yes in zip(ordered, answers, strict=True) if yes}
+    return await asyncio.gather(*map(ask, workflow_ids))
 
 
-async def _is_running(client: Client, workflow_id: str) -> bool:
+async def _state(client: Client, workflow_id: str) -> _State:
     try:
         found = await client.get_workflow_handle(workflow_id).describe()
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
-            return False
+            return _State.OVER
         raise
-    return found.status == WorkflowExecutionStatus.RUNNING
+    if found.status == WorkflowExecutionStatus.RUNNING:
+        return _State.RUNNING
+    return _State.LATELY if _may_go_on(found) else _State.OVER
+
+
+def _may_go_on(found: WorkflowExecutionDescription) -> bool:
+    """Whether an attempt that a closed workflow began may not be over yet.
+
+    One that was ended from outside leaves its activities as they stood. Of steps that
+    were tried within the workflow nothing is known, hence none is a maybe, too.
+    """
+    if found.status not in _ENDED_FROM_OUTSIDE or found.close_time is None:
+        return False
+    if datetime.now(UTC) - found.close_time > ATTEMPT_TIMEOUT:
+        return False
+    left = found.raw_description.pending_activities
+    return not left or any(one.state in _AT_IT for one in left)

@@ -21,8 +21,10 @@ from votepyramid.orders.models import OrderRow
 from votepyramid.orders.service import Order, OrderRefused, State
 from votepyramid.orders.what import ActOnAll, ActOnOne, CloseEarly, Settle
 from votepyramid.votes import settling
+from votepyramid.votes.settling import Settled
 from votepyramid.work import acting
 from votepyramid.work import service as work
+from votepyramid.work.service import Act
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,16 @@ class Piece:
 
 
 PIECE = Piece()
+# Places of an order, beside those in a list of workflows: what may have been asked of
+# Temporal, and what is left when it was.
+_ASKED, _SETTLING = "asked", "settling"
+# What a run has come to, when it was done and nobody heard.
+_COMES_TO = {
+    Act.CANCEL: work.State.CANCELED,
+    Act.TERMINATE: work.State.TERMINATED,
+    Act.RESET: work.State.TERMINATED,
+}
+_DONE_BEFORE = "It had been done before, and the answer was lost."
 # Nothing more is done, and what was done can be looked at.
 _OVER = (State.DONE, State.STOPPED, State.EXPIRED)
 
@@ -99,19 +111,39 @@ def _ended_without(engine: Engine, order: Order) -> bool:
 
 
 def _act_on_one(hands: _Hands, what: ActOnOne) -> None:
+    if hands.order.place != _SETTLING:
+        # Before it is: an answer may get lost, and the act be done.
+        if hands.note(place=_ASKED):
+            return
+        progress = _done_to_one(hands, what)
+        hands.listing.forget()
+        hands.note(**progress, place=_SETTLING)
+    _settle_rest(hands, what)
+
+
+def _done_to_one(hands: _Hands, what: ActOnOne) -> dict[str, Any]:
     asked = _asked(hands.order, what)
     try:
         done = work.act(hands.engine, hands.desk, asked, what.workflow_id, what.run_id)
     except WorkRefused as error:
-        hands.over(refused=1, said=str(error))
-    else:
-        hands.over(done=1, votes=done.votes, said=done.afterwards or done.said)
-    hands.listing.forget()
+        if hands.order.place == _ASKED and _is_done(hands, what):
+            return {"done": 1, "said": _DONE_BEFORE}
+        return {"refused": 1, "said": str(error)}
+    return {"done": 1, "votes": done.votes, "said": done.said}
+
+
+def _is_done(hands: _Hands, what: ActOnOne) -> bool:
+    """Whether the run has come to what it was asked to, and was not answered."""
+    found = work.show(hands.engine, hands.desk, what.workflow_id, what.run_id)
+    return found.work.state is _COMES_TO.get(what.act)
 
 
 def _act_on_all(hands: _Hands, what: ActOnAll) -> None:
     order, asked = hands.order, _asked(hands.order, what)
     place, said = order.place, order.said
+    if place == _SETTLING:
+        _settle_rest(hands, what)
+        return
     done, votes, refused = order.done, order.votes, order.refused
     until = time.monotonic() + hands.piece.seconds
     while True:
@@ -126,17 +158,66 @@ def _act_on_all(hands: _Hands, what: ActOnAll) -> None:
         )
         done, votes = done + len(batch.done), votes + batch.votes
         refused, place = refused + len(batch.refused), batch.next
-        left = [one.afterwards for one in batch.done if one.afterwards]
-        said = [said, *left, *batch.refused.values()][-1]
+        said = [said, *batch.refused.values()][-1]
         progress: dict[str, Any] = {"done": done, "votes": votes, "refused": refused}
         if batch.done or batch.refused:
             progress["went_on_at"] = func.clock_timestamp()
-        note = hands.over if place is None and batch.away is None else hands.note
-        stopped = note(**progress, place=place, said=said)
+        at_end = place is None and batch.away is None
+        stopped = hands.note(
+            **progress, place=_SETTLING if at_end else place, said=said
+        )
         if batch.away is not None:
             raise TemporalAway(batch.away)
-        if stopped or place is None or time.monotonic() >= until:
+        if at_end:
+            _settle_rest(hands, what)
+        if stopped or at_end or time.monotonic() >= until:
             return
+
+
+def _settle(hands: _Hands, what: Settle) -> None:
+    hands.note(done=1, place=_SETTLING)
+    _settle_rest(hands, what)
+
+
+def _settle_rest(hands: _Hands, what: ActOnOne | ActOnAll | Settle) -> None:
+    """The last of what ends workflows: no vote of theirs stays under way for ever.
+
+    Most are settled as soon as their workflow has ended. What is left is what an
+    attempt may still record, or what an answer or a process was lost over.
+    """
+    order, progress = hands.order, dict[str, Any]()
+    if not isinstance(what, Settle) and what.act not in (Act.CANCEL, Act.TERMINATE):
+        hands.over()
+        return
+    settled = settling.settle(
+        hands.engine,
+        hands.desk.settings,
+        order.election or "",
+        holder=what.workflow_id if isinstance(what, ActOnOne) else None,
+        **_why(order),
+    )
+    if isinstance(what, Settle):
+        progress["votes"] = order.votes + len(settled.ended)
+    said = _left(settled)
+    if said or isinstance(what, Settle) or order.place == _SETTLING:
+        progress["said"] = said or "No vote is left to settle."
+    if not settled.lately:
+        hands.over(**progress)
+    elif not hands.note(**progress):
+        time.sleep(hands.piece.seconds)
+
+
+def _left(settled: Settled) -> str:
+    waiting = (
+        "that an attempt may be under way with, though no workflow has them: they are "
+        "looked at again, for 15 seconds at most"
+    )
+    said = (
+        (settled.ended, "as if never sent now"),
+        (settled.running, "still under way, in workflows that have not ended"),
+        (settled.lately, waiting),
+    )
+    return " ".join(f"Votes {what}: {len(votes)}." for votes, what in said if votes)
 
 
 def _close_early(hands: _Hands, _what: CloseEarly) -> None:
@@ -149,14 +230,6 @@ def _close_early(hands: _Hands, _what: CloseEarly) -> None:
         hands.over(refused=1, said=str(error))
     else:
         hands.over(done=1, said="The closing is under way.")
-
-
-def _settle(hands: _Hands, _what: Settle) -> None:
-    election, settings = hands.order.election or "", hands.desk.settings
-    settled = settling.settle(hands.engine, settings, election, **_why(hands.order))
-    ended, held = len(settled.ended), len(settled.running)
-    said = f"{ended} votes are as if never sent now; {held} are still under way."
-    hands.over(done=1, votes=ended, said=said)
 
 
 _DO: dict[type[Any], Callable[[_Hands, Any], None]] = {

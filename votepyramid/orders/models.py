@@ -31,8 +31,8 @@ class OrderRow(Base):
     """An order. All times are the database's.
 
     `alone` where nobody else has to agree; `election` is None where it is none's alone.
-    `place` is where the list of workflows goes
-    on; `done`, `votes` and `refused` count what was acted on so far; `said` is the last
+    `place` is where it goes on: in the list of workflows, or a word of `carrying`;
+    `done`, `votes` and `refused` count what was acted on so far; `said` is the last
     sentence that a person should read. `went_on_at` is when the last piece was done.
     What was stopped by nobody lost who stood behind it.
     """

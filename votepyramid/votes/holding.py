@@ -24,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.sql.elements import ColumnElement
 
 from votepyramid.votes.models import VoteGroup
 from workflows.messages import alone
@@ -59,6 +60,16 @@ _NOTED = _NEW.on_conflict_do_update(
     # Noted before, or decided or handed over by this very group in the meantime.
     where=VoteGroup.group_id != _NEW_ROW.group_id,
 )
+
+
+def holds(workflow_id: ColumnElement[str] | str) -> ColumnElement[bool]:
+    """That a workflow holds a vote, or had it last."""
+    # Rows of code that knew one holder only name it in `group_id` alone.
+    return or_(
+        any_(VoteGroup.held_by) == workflow_id, VoteGroup.group_id == workflow_id
+    )
+
+
 _WORKFLOW = bindparam("workflow", type_=Text)
 _LEFT = func.array_remove(VoteGroup.held_by, _WORKFLOW)
 _LET_GO = (
@@ -69,8 +80,7 @@ _LET_GO = (
         outcome=case((func.cardinality(_LEFT) == 0, bindparam("code", type_=Text))),
     )
 )
-# Rows of code that knew one holder only name it in `group_id` alone.
-_HOLDS = or_(any_(VoteGroup.held_by) == _WORKFLOW, VoteGroup.group_id == _WORKFLOW)
+_HOLDS = holds(_WORKFLOW)
 _SETTLE = _LET_GO.where(VoteGroup.outcome.is_(None), _HOLDS)
 _REFUSE = _LET_GO.where(or_(VoteGroup.outcome.is_not(None), _HOLDS))
 

@@ -23,10 +23,15 @@ from workflows.messages import alone
 
 @dataclass(frozen=True)
 class Settled:
-    """Receipt hashes: `ended` were settled now, `running` are still under way."""
+    """Receipt hashes: `ended` were settled now, `running` are still under way.
+
+    Those of `lately` no workflow holds any more; but it ended so shortly ago that an
+    attempt to record them may be under way: settle again in ATTEMPT_TIMEOUT.
+    """
 
     ended: list[str]
     running: list[str]
+    lately: list[str]
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,13 @@ class _Pending:
         own = alone("vote", self.receipt_hash)
         return {self.group_id, own, *self.held_by}
 
-    def ended(self, running: set[str]) -> bool:
-        return not running & self.workflows
+    def ended(self, alive: set[str]) -> bool:
+        return not alive & self.workflows
 
-    def let_go(self, running: set[str]) -> list[str]:
-        """The holders that have ended, unless whoever runs is none of the noted."""
-        gone = [one for one in self.held_by if one not in running]
-        return gone if self.ended(running) or len(gone) < len(self.held_by) else []
+    def let_go(self, alive: set[str]) -> list[str]:
+        """The holders that have ended, unless whoever lives is none of the noted."""
+        gone = [one for one in self.held_by if one not in alive]
+        return gone if self.ended(alive) or len(gone) < len(self.held_by) else []
 
 
 def settle(
@@ -56,39 +61,49 @@ def settle(
     settings: Settings,
     election: str,
     *,
+    holder: str | None = None,
     reason: str | None = None,
     second: str | None = None,
 ) -> Settled:
-    """Settle what no workflow holds any more. Safe to repeat.
+    """Settle what no workflow holds any more, or of that what `holder` had. Safe to
+    repeat.
 
     Who acts is whom `engine` acts for, `second` who agreed. As the owner's role or that
     of the administrators' pages. Raises Refused(ELECTION_UNKNOWN) and TemporalAway.
     """
     with engine.connect() as connection:
         elections.get(connection, election)
-        waiting = _pending(connection, election)
-    running = control.running(settings, [w for one in waiting for w in one.workflows])
+        waiting = _pending(connection, election, holder)
+    found = control.alive(settings, [w for one in waiting for w in one.workflows])
+    alive = found.running | found.lately
     with engine.begin() as connection:
         for one in waiting:
-            for workflow in one.let_go(running):
+            for workflow in one.let_go(alive):
                 holding.ended(connection, [one.receipt_hash], workflow)
-        ended = [one.receipt_hash for one in waiting if one.ended(running)]
+        ended = [one.receipt_hash for one in waiting if one.ended(alive)]
         if ended:
             detail = {"ended": len(ended), **audit.why(reason, second)}
             event = audit.Event("votes_settled", detail=detail)
             audit.append(connection, election, [event])
-    held = [one.receipt_hash for one in waiting if not one.ended(running)]
-    return Settled(ended, held)
+    held = [one for one in waiting if not one.ended(alive)]
+    return Settled(
+        ended,
+        [one.receipt_hash for one in held if not one.ended(found.running)],
+        [one.receipt_hash for one in held if one.ended(found.running)],
+    )
 
 
-def _pending(connection: Connection, election: str) -> list[_Pending]:
+def _pending(
+    connection: Connection, election: str, holder: str | None
+) -> list[_Pending]:
     recorded = select(VoteSubmission.receipt_hash).where(
         VoteSubmission.receipt_hash == VoteGroup.receipt_hash,
         VoteSubmission.status == "accepted",
     )
-    rows = connection.execute(
-        select(VoteGroup.receipt_hash, VoteGroup.group_id, VoteGroup.held_by)
-        .where(VoteGroup.election == election, UNDER_WAY, ~recorded.exists())
-        .order_by(VoteGroup.receipt_hash)
+    query = select(VoteGroup.receipt_hash, VoteGroup.group_id, VoteGroup.held_by).where(
+        VoteGroup.election == election, UNDER_WAY, ~recorded.exists()
     )
+    if holder is not None:
+        query = query.where(holding.holds(holder))
+    rows = connection.execute(query.order_by(VoteGroup.receipt_hash))
     return [_Pending(row.receipt_hash, row.group_id, row.held_by) for row in rows]

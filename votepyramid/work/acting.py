@@ -20,7 +20,7 @@ from votepyramid.engine.listing import State
 from votepyramid.engine.timeline import Work
 from votepyramid.settings import is_operator_name
 from votepyramid.votes import holding
-from votepyramid.work.meaning import HERE, Meaning, under_way
+from votepyramid.work.meaning import HERE, Meaning, records, under_way
 from workflows.messages import ATTEMPT_TIMEOUT, CLAIM_TOKEN
 
 LONGEST_REASON = 200
@@ -156,11 +156,16 @@ def _after(engine: Engine, desk: Desk, act: Act, work: Work) -> str | None:
     if act not in (Act.CANCEL, Act.TERMINATE) or not work.votes:
         return None
     settle = f"votepyramid election settle {work.election}"
-    if act is Act.CANCEL and not _ends(desk, work):
+    try:
+        ended = _ended(desk, work)
+    except TemporalAway:
+        return f"Temporal took it and is silent since. When it has ended: {settle}"
+    if ended is None:
         return (
             f"It has not ended yet, a worker has to take it up. When it has: {settle}"
         )
-    if under_way(work):
+    # Also one that began after it was looked at, and before it ended.
+    if under_way(work) or records(ended):
         seconds = int(ATTEMPT_TIMEOUT / timedelta(seconds=1))
         return f"In {seconds} seconds, when no attempt can be under way: {settle}"
     with engine.begin() as connection:
@@ -168,12 +173,12 @@ def _after(engine: Engine, desk: Desk, act: Act, work: Work) -> str | None:
     return None
 
 
-def _ends(desk: Desk, work: Work) -> bool:
-    """Wait until a run has ended, CANCEL_S at most."""
+def _ended(desk: Desk, work: Work) -> Work | None:
+    """The run as it ended; None when it has not, CANCEL_S after it was asked to."""
     deadline = time.monotonic() + CANCEL_S
     while time.monotonic() < deadline:
-        now = timeline.describe(desk, work.workflow_id, work.run_id)
-        if now is None or now.state is not State.RUNNING:
-            return True
+        now = timeline.describe(desk, work.workflow_id, work.run_id) or work
+        if now is work or now.state is not State.RUNNING:
+            return now
         time.sleep(0.2)
-    return False
+    return None

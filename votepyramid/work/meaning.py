@@ -186,10 +186,15 @@ def under_way(work: Work) -> bool:
 
     Before a step is handed to Temporal the steps are tried unseen.
     """
-    pending = [step for step in work.steps if step.pending]
-    return not pending or any(
+    return not any(step.pending for step in work.steps) or records(work)
+
+
+def records(work: Work) -> bool:
+    """Whether an attempt to record is under way, as far as Temporal knows."""
+    return any(
         step.name == RECORD_VOTES and step.state in ("running", "pausing", "canceling")
-        for step in pending
+        for step in work.steps
+        if step.pending
     )
 
 
