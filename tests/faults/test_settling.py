@@ -83,6 +83,7 @@ def test_a_vote_under_way_is_left_alone_and_an_ended_one_is_settled(
             "id": election.id,
             "ended": [],
             "running": [],
+            "lately": [],
         }
     assert door.cast(bad).status_code == 200
     assert door.http.get(status_url).status_code == 200
