@@ -33,6 +33,11 @@ def test_a_person_sets_up_by_a_link_and_signs_in(office: Office) -> None:
     assert "used or expired" in late.page.get_by_role("alert").inner_text()
 
 
+def test_the_first_start_says_how_to_begin(office: Office) -> None:
+    said = (office.engine.folder / "admin.log").read_text()
+    assert '"nobody_administers_yet"' in said and "people setup-link" in said
+
+
 def test_whoever_is_not_signed_in_comes_back_to_the_page(office: Office) -> None:
     visitor = office.visitor()
     visitor.go("/elections/demo?x=1")
