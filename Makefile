@@ -31,7 +31,7 @@ reset: $(VENV)/.run ## Throw the state of `make run` away
 ##@ Check
 .PHONY: test lint bench bench-proofs bench-pages
 test: $(VENV)/.dev ## Run the whole suite on a real Postgres and a real Temporal
-	@exec $(BIN)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	@exec $(BIN)/pytest -n $(JOBS) $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types and which package may import which
 	@$(BIN)/ruff check .

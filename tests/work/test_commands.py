@@ -41,7 +41,7 @@ def test_a_stuck_vote_is_found_and_read(
         listed = said(run("list", *stuck, "--json"))
         assert (listed["counts"], listed["needs_attention"]) == ({"running": 1}, 1)
         at_step = (*stuck[:2], "--step")
-        assert _ids(run, *at_step, "record_votes") == [child]
+        assert eventually(lambda: _ids(run, *at_step, "record_votes") == [child])
         assert _ids(run, *at_step, "encrypt_ballots") == []
 
         def tried() -> dict[str, Any]:
