@@ -56,7 +56,7 @@ def events(module_database: Database) -> None:
             ids = [*map(str, made.scalars(select(AuditEvent.id).where(of)))]
             ids.sort(key=int)
             log = Log(name, AUDIT)
-            store.append(made, log, store.begin(made, log), entries(made, ids))
+            store.append(made, log, store.begin(made, log), entries(made, name, ids))
     with psycopg.connect(module_database.owner_url, autocommit=True) as db:
         db.execute("VACUUM ANALYZE audit_events")
     owner.dispose()

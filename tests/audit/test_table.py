@@ -68,9 +68,9 @@ def _newest(database: Database) -> bytes:
     engine = make_engine(database.sequencer_url, pool_size=1)
     try:
         with engine.connect() as connection:
-            newest = "SELECT max(id)::text FROM audit_events"
-            one = connection.exec_driver_sql(newest).scalar_one()
-            return entries(connection, [one])[0]
+            newest = "SELECT election, id FROM audit_events ORDER BY id DESC LIMIT 1"
+            election, one = connection.exec_driver_sql(newest).one()
+            return entries(connection, election, [str(one)])[0]
     finally:
         engine.dispose()
 

@@ -286,7 +286,8 @@ def test_a_log_signed_anew_is_found_by_who_kept_a_checkpoint(scene: Scene) -> No
             )
     url = scene.bureau.engine.database.owner_url
     with make_engine(url).begin() as connection:
-        leaves = entries(connection, [b.receipt_hash for b in scene.ballots])
+        promised = [ballot.receipt_hash for ballot in scene.ballots]
+        leaves = entries(connection, log.election, promised)
         # The log has them the other way round.
         leaves.sort(key=lambda leaf: parse_leaf(leaf).t, reverse=True)
         head = append(connection, log, begin(connection, log), leaves)

@@ -18,7 +18,7 @@ from votepyramid.protocol.auditevent import (
     whole_hour,
     whole_second,
 )
-from votepyramid.protocol.encoding import ProtocolError
+from votepyramid.protocol.encoding import NotCanonical, ProtocolError, decimal
 
 _EVENTS = select(
     AuditEvent.id,
@@ -31,22 +31,35 @@ _EVENTS = select(
 ).where(AuditEvent.id == any_(bindparam("ids", type_=ARRAY(BigInteger))))
 
 
-def entries(connection: Connection, ids: Sequence[str]) -> list[bytes]:
+def entries(connection: Connection, election: str, ids: Sequence[str]) -> list[bytes]:
     """The entries of these events, in the order asked for.
 
-    Raises LogDamaged for an event that is gone, is no entry, or is not of the same
-    election as the others.
+    Raises LogDamaged for an event that is gone, is no entry, or is of another
+    election, and for what is no event's id.
     """
-    wanted = [int(one) for one in ids]
+    wanted = [_id(one) for one in ids]
     rows = {row.id: row for row in connection.execute(_EVENTS, {"ids": wanted})}
-    if len({row.election for row in rows.values()}) > 1:
-        raise LogDamaged("events of several elections wait for one audit log")
-    return [_entry(one, rows.get(one)) for one in wanted]
+    return [_entry(election, one, rows.get(one)) for one in wanted]
 
 
-def _entry(wanted: int, row: Row[Any] | None) -> bytes:
+def _id(subject: str) -> int:
+    try:
+        return decimal(subject)
+    except NotCanonical:
+        # Quoted, so that it is found in the queue; who wrote it chose how long it is.
+        raise LogDamaged(
+            f"{subject[:64]!r} waits for the audit log, and is no event's id"
+        ) from None
+
+
+def _entry(election: str, wanted: int, row: Row[Any] | None) -> bytes:
     if row is None:
         raise LogDamaged(f"the event {wanted} waits for the audit log, and is gone")
+    if row.election != election:
+        raise LogDamaged(
+            f"the event {wanted} waits for the audit log of {election}, and is of "
+            "another election"
+        )
     kind = KINDS.get(row.kind)
     # Of a kind that this code does not know it cannot say who causes it.
     coarse = kind is None or kind.cause is Cause.VOTER

@@ -72,6 +72,8 @@ SEQUENCER: dict[str, set[str]] = {
         "SELECT (receipt_hash)",
         "SELECT (status)",
         "SELECT (receipt)",
+        "SELECT (tag)",
+        "SELECT (ciphertext_hash)",
     },
     "log_queue": {"SELECT", "DELETE"},
     "log_heads": {

@@ -65,12 +65,12 @@ class QuorumMissed(RuntimeError):
 class Source:
     """Where a kind of log comes from. `purpose` names the key of its checkpoints.
 
-    `entries` gives the bytes of what waits, in the order asked for by subject, and
-    raises LogDamaged for what is not as it was promised.
+    `entries` gives the bytes of what waits for an election's log, in the order asked
+    for by subject, and raises LogDamaged for what is not as it was promised.
     """
 
     purpose: str
-    entries: Callable[[Connection, Sequence[str]], list[bytes]]
+    entries: Callable[[Connection, str, Sequence[str]], list[bytes]]
 
 
 class Sequencer:
@@ -292,7 +292,7 @@ class Sequencer:
             if not queue.remove(connection, taken):
                 raise LogBusy(f"another sequencer appends to {each}")
             entries = self._sources[each.kind].entries(
-                connection, [one.subject for one in taken]
+                connection, each.election, [one.subject for one in taken]
             )
             head = store.append(connection, each, head, entries)
         self._publish(each, head)

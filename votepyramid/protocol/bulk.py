@@ -17,27 +17,13 @@ from votepyramid.protocol import notes
 from votepyramid.protocol.auditevent import parse_entry
 from votepyramid.protocol.encoding import NotCanonical, b64
 from votepyramid.protocol.leaf import leaf_bytes, leaf_hash
-from votepyramid.protocol.receipt import (
-    MAX_ANSWER_BYTES,
-    answer_bytes,
-    parse_answer,
-    receipt_text,
-)
+from votepyramid.protocol.receipt import answer_bytes, receipt_text
 
 # The last character of 32 bytes, as of 68, carries four bits, and two that are zero.
 _HASH = rb"([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])"
 _SIGNED = rb"(?P<signed>[A-Za-z0-9+/]{90}[AEIMQUYcgkosw048]=)"
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _SIGNATURE = 64
-# Of any election: what JSON escapes in a note are its line ends, and it has no other
-# character than ASCII but the dash before a signature.
-_PLAIN_HASH = rb"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]"
-_NOTE = rb"[ !#-\[\]-~]*(?:(?:\\n|\xe2\x80\x94)[ !#-\[\]-~]*)*"
-_ANSWER = re.compile(
-    rb'{"leaf":({"c":"%(h)s","e":"[a-z0-9._-]{1,64}","m":"%(h)s","t":"%(h)s","v":1}),'
-    rb'"note":"%(note)s","receipt_hash":"([0-9a-f]{64})","status":"accepted"}'
-    % {b"h": _PLAIN_HASH, b"note": _NOTE}
-)
 # An event without detail, its texts free of what JSON escapes. The 22nd character of
 # 16 bytes carries two bits, and four that are zero.
 _EVENT = (
@@ -46,25 +32,18 @@ _EVENT = (
 )
 
 
-def leaf_of_answer(data: bytes) -> bytes:
-    """The leaf in a stored answer, as `receipt.parse_answer` reads it.
-
-    Raises ProtocolError for exactly what that refuses. No signature is verified.
-    """
-    found = _ANSWER.fullmatch(data) if len(data) <= MAX_ANSWER_BYTES else None
-    if found is None:
-        return parse_answer(data).leaf
-    leaf = found[1]
-    if leaf_hash(leaf).hex().encode() != found[2]:
-        raise NotCanonical("an answer's receipt_hash is not its leaf's")
-    return leaf
-
-
 class TagAndCiphertext(NamedTuple):
     """What tells the leaves of one election apart, 32 bytes each."""
 
     t: bytes
     c: bytes
+
+
+class SignedLeaf(NamedTuple):
+    """A leaf's bytes that the ballot box signed for, and their hash."""
+
+    leaf: bytes
+    digest: bytes
 
 
 class KindAndSubject(NamedTuple):
@@ -122,7 +101,11 @@ class ReceiptForm:
         self._compiled = re.compile(pattern + re.escape(rest))
 
     def read(self, answer: bytes) -> bytes:
-        """The hash of the leaf that the ballot box signed for. Raises NotCanonical.
+        """The hash of the leaf that the ballot box signed for. Raises NotCanonical."""
+        return self.open(answer).digest
+
+    def open(self, answer: bytes) -> SignedLeaf:
+        """The leaf that the ballot box signed for. Raises NotCanonical.
 
         Its signature is verified (RFC 8032).
         """
@@ -138,7 +121,7 @@ class ReceiptForm:
             raise NotCanonical("a receipt's signature is another key's")
         if not self._key.verify(self._head + encoded + self._tail, blob[4:]):
             raise NotCanonical("a receipt that the ballot box did not sign")
-        return digest
+        return SignedLeaf(leaf, digest)
 
 
 class EventForm:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import (
     Column,
@@ -103,10 +103,18 @@ _ARRIVALS = (
     .outerjoin(Election, Election.id == _ASKED.c.election)
     .order_by(_ASKED.c.place)
 )
-_STORED = select(VoteSubmission.receipt_hash, VoteSubmission.receipt).where(
+_RECORDED = (
     VoteSubmission.receipt_hash == any_(bindparam("receipt_hashes", type_=ARRAY(Text))),
     VoteSubmission.status == "accepted",
 )
+_STORED = select(VoteSubmission.receipt_hash, VoteSubmission.receipt).where(*_RECORDED)
+_PROMISED = select(
+    VoteSubmission.receipt_hash,
+    VoteSubmission.election,
+    VoteSubmission.tag,
+    VoteSubmission.ciphertext_hash,
+    VoteSubmission.receipt,
+).where(*_RECORDED)
 _TOKENS = select(
     VoteToken.token,
     VoteToken.user,
@@ -185,6 +193,23 @@ def stored_receipts(
     """The answers of those votes that are recorded, by receipt hash."""
     rows = connection.execute(_STORED, {"receipt_hashes": [*receipt_hashes]})
     return {row.receipt_hash: row.receipt for row in rows}
+
+
+class Promised(NamedTuple):
+    """What a recorded vote's row says of it, beside the answer to its voter."""
+
+    election: str
+    tag: bytes
+    ciphertext_hash: bytes
+    receipt: str
+
+
+def promised(
+    connection: Connection, receipt_hashes: Sequence[str]
+) -> dict[str, Promised]:
+    """Those votes that are recorded, without their ballots, by receipt hash."""
+    rows = connection.execute(_PROMISED, {"receipt_hashes": [*receipt_hashes]})
+    return {row[0]: Promised(*row[1:]) for row in rows}
 
 
 def check(
