@@ -29,7 +29,7 @@ from votepyramid.protocol import notes
 from votepyramid.protocol.absence import TagTree
 from votepyramid.protocol.checkpoint import open_checkpoint, sign_checkpoint
 from votepyramid.protocol.cosignature import WitnessKey
-from votepyramid.protocol.leaf import leaf_bytes
+from votepyramid.protocol.leaf import leaf_bytes, receipt_hash
 from votepyramid.protocol.statements import (
     ClosingStatement,
     TreeHead,
@@ -75,6 +75,8 @@ def stranger(
         unused = door.ballot("v6")
         closed(election)
         election.finish(partial(_sequence, office, rules))
+    # As it says there: the checkpoint is one of the final log.
+    assert "of 6" in voter.holds("4")
     assert voter.holds("7").count(GOOD) == 1
     _not_sent(voter, reader, unused)
     assert GOOD in voter.holds("9")
@@ -122,8 +124,9 @@ def _not_sent(voter: Stranger, reader: Reader, ballot: Ballot) -> None:
 def test_every_command_of_the_page_is_run(stranger: Stranger) -> None:
     assert list(sections()) == [SETUP, *"123456789"]
     assert {step: len(blocks) for step, blocks in sections().items()} == {
-        **dict.fromkeys("1456789", 2),
+        **dict.fromkeys("145689", 2),
         **dict.fromkeys("23", 1),
+        "7": 3,
         SETUP: 3,
     }
     # What is here was all run by the fixture, but one: see the test below.
@@ -252,10 +255,13 @@ ALTERED: dict[str, list[tuple[str, Callable[[str], str]]]] = {
         *(("checkpoint", _line(n)) for n in (0, 1, 2, 4)),
     ],
     "6": [("checkpoint", _line(n)) for n in (0, 1, 2, 5)],
-    # The election, its counts and trees, the signature; a leaf.
+    # The election, its counts and trees, the signature; a leaf. The log that was shown,
+    # and whose ballot is looked for.
     "7": [
         *(("closing", _line(n)) for n in (0, 1, 2, 3, 4, 5, 6, 7, 8, 10)),
         ("entries", lambda text: _turned(text, 40)),
+        *(("checkpoint", _line(n)) for n in (1, 2)),
+        ("receipt.json", _member("receipt_hash")),
     ],
     "8": [
         *(("absence.json", _neighbour(name)) for name in ("index", "tag", "hashes")),
@@ -271,7 +277,7 @@ ALTERED: dict[str, list[tuple[str, Callable[[str], str]]]] = {
 
 @pytest.mark.parametrize("step", ALTERED)
 def test_what_was_altered_fails(stranger: Stranger, step: str) -> None:
-    check = [0] if step in "236" else [1]
+    check = [0] if step in "236" else [1, 2] if step == "7" else [1]
     with stranger.copy(f"altered-{step}") as voter:
         voter.holds(step, *check)
         for name, change in ALTERED[step]:
@@ -345,5 +351,11 @@ def test_a_log_of_several_bundles(
     # All of the first block but the statement itself, which no engine would sign.
     fetch = voter.blocks["7"][0].partition("\n")[2]
     voter.blocks["7"][0] = fetch
-    assert "votes 600" in voter.holds("7")
+    assert "votes 600" in voter.holds("7", 0, 1)
+    # With a ballot of the last bundle, and with one that is in none.
+    (tmp_path / "checkpoint").write_bytes(reader.get("log/checkpoint").content)
+    for tag, fate in ((tags[599], voter.holds), (bytes(32), voter.fails)):
+        mine = receipt_hash(leaf_bytes(tag, election.id, election.m, tag))
+        (tmp_path / "receipt.json").write_text(json.dumps({"receipt_hash": mine}))
+        fate("7", 2)
     office.forget(election.id)

@@ -147,7 +147,8 @@ def verify(
     """Check a receipt, and say what was checked; offline, unless asked otherwise.
 
     With --online also that the ballot is in the public log, and that it is the log
-    that was seen the last time; proof and checkpoint are kept beside the receipt.
+    that was seen the last time, and the final one once that is signed; proof,
+    checkpoint and closing statement are kept beside the receipt.
 
     Exits with 0 when all holds. Otherwise the failed check is named: 1 the receipt, or
     a file; 3 the promise is broken, or no proof that the ballot is in the log; 4 the

@@ -1,4 +1,4 @@
-"""A ballot that the public log does not have: not yet, late, or a broken promise.
+"""The final log, and a ballot that is not in it: not yet, late, or a broken promise.
 
 A receipt promises one thing: its leaf is in the log's final checkpoint. Which one that
 is says the signed closing statement and nothing else. So without it no promise can be
@@ -60,17 +60,19 @@ class Looked:
     ok: Callable[[str, str], None]
 
 
-def broken(looked: Looked, asked: LogServer, closing: str) -> NoReturn:
-    """Raise Broken: `promise`; `closing` or `growth` where the closing statement is not
-    the log's, or another than before. Raises CannotCheck, BallotFileError.
+def final(looked: Looked, asked: LogServer, closing: str, *, in_it: bool) -> None:
+    """Hold the log that was shown to the closing statement, and that to the promise.
 
     `closing` is the statement as the server gave it, before it was asked for the proof
-    for the last time.
+    for the last time; `in_it`: there was one, of the log that was shown. Raises Broken:
+    `promise` without it; `closing` or `growth` where the closing statement is not the
+    log's, or another than before. Raises CannotCheck, BallotFileError.
     """
     said = _open(looked, closing)
     _keep(looked, closing.encode())
     _agrees(looked, asked, said)
-    raise Broken("promise", _never(looked, asked, said))
+    if not in_it:
+        raise Broken("promise", _never(looked, asked, said))
 
 
 def waiting(looked: Looked, asked: LogServer) -> NoReturn:

@@ -70,8 +70,8 @@ def check_online(
     def checks(found: _Log) -> None:
         asked = LogServer(server, found.election, RetryPolicy(deadline=patience))
         seen = found.seen(receipt)
-        proof, closing = asked.proof(report.receipt_hash), None
-        if proof is None and (closing := asked.closing()) is not None:
+        proof, closing = asked.proof(report.receipt_hash), asked.closing()
+        if proof is None and closing is not None:
             # It may have come in between the two answers; after the second it cannot.
             proof = asked.proof(report.receipt_hash)
         if proof is None:
@@ -82,9 +82,10 @@ def check_online(
         if proof is not None:
             files.save(beside(receipt, PROOF), proof)
         looked = missing.Looked(found.manifest, found.head, seen, receipt, found.ok)
-        if closing is not None and proof is None:
-            # First: whatever the audit log's checkpoint is, it must not hide this.
-            missing.broken(looked, asked, closing)
+        if closing is not None:
+            # First: whatever the audit log's checkpoint is, it must not hide this. Also
+            # with a proof, which may be of a log that was made for this voter alone.
+            missing.final(looked, asked, closing, in_it=proof is not None)
         auditlog.look(found.manifest, receipt, asked, found.ok)
         if proof is None:
             missing.waiting(looked, asked)
