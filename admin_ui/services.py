@@ -15,7 +15,7 @@ from admin_ui.lists import Lists, Overall
 from votepyramid.audit.operators import acting_as
 from votepyramid.auditors import checking
 from votepyramid.auditors.checking import Found
-from votepyramid.db import make_engine, reading
+from votepyramid.db import STATEMENT_TIMEOUT_MS, make_engine, reading
 from votepyramid.elections import closing, overview
 from votepyramid.elections.closing import Closing
 from votepyramid.elections.overview import Turnout
@@ -44,6 +44,9 @@ _ORIGINS = ("admin", "codec")
 # What a page that lists workflows may wait for Temporal, and one that shows one.
 LISTS_PATIENCE_S = 0.2
 LOOKING_PATIENCE_S = 2.0
+# How long a page waits for a Postgres that hangs. What Postgres can still end itself
+# it says by then, and a page that renews itself has not given its answer up yet.
+SILENT_S = STATEMENT_TIMEOUT_MS / 1000 + 1.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ def make_services(settings: Settings) -> AdminServices:
         settings.require("database_url"),
         pool_size=settings.database_pool,
         application_name="votepyramid-admin",
+        patience=SILENT_S,
     )
 
     desk = Desk(settings)

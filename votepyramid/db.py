@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, MetaData, create_engine
+from sqlalchemy import Connection, MetaData, create_engine, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
@@ -22,6 +22,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 from votepyramid.errors import Code, Refused
 from votepyramid.observing.tracing import trace_statements
+from votepyramid.silence import connecting
 
 T = TypeVar("T")
 QuestionT = TypeVar("QuestionT")
@@ -35,7 +36,8 @@ STATEMENT_TIMEOUT_MS = 5_000
 # longer had better fail and be seen waiting.
 LOCK_TIMEOUT_MS = 1_000
 CONNECT_TIMEOUT_S = 3
-# A server-side timeout cannot end a wait for a host that has vanished; these do.
+# A server-side timeout cannot end a wait for a host that has vanished; these do. For a
+# Postgres that hangs on a host that answers they do nothing: see silence.py.
 KEEPALIVES: dict[str, Any] = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -65,11 +67,14 @@ def make_engine(
     application_name: str = "votepyramid",
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
     lock_timeout_ms: int = LOCK_TIMEOUT_MS,
+    patience: float | None = None,
 ) -> Engine:
     """An engine on psycopg 3 with our timeouts; the pool never queues for long.
 
     `pool_timeout` is short on purpose: a caller that cannot get a connection must
-    answer 503 while the client is still listening.
+    answer 503 while the client is still listening. With `patience` a connection ends
+    with PostgresSilent when nothing has come for so many seconds; more than a statement
+    may take, or Postgres has no chance to say that it ended one.
     """
     # Imported late: metrics must know their directory first.
     from votepyramid.observing.pools import MeasuredPool, measure
@@ -102,6 +107,8 @@ def make_engine(
             **KEEPALIVES,
         },
     )
+    if patience is not None:
+        event.listen(engine, "do_connect", connecting(patience, CONNECT_TIMEOUT_S))
     measure(engine, pool_size)
     trace_statements(engine)
     return engine

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import psutil
 import psycopg
 from psycopg import sql
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
@@ -22,6 +23,7 @@ from tests.support.processes import eventually
 from votepyramid.engine.codec import data_converter
 from votepyramid.protocol.identifiers import token_id
 from votepyramid.stack.ports import LOOPBACK
+from votepyramid.stack.postgres import EmbeddedPostgres
 
 T = TypeVar("T")
 
@@ -54,6 +56,24 @@ def refusing(database: Database) -> Iterator[None]:
             yield
         finally:
             db.execute(limit.format(name, -1))
+
+
+@contextmanager
+def hanging(server: EmbeddedPostgres) -> Iterator[None]:
+    """All of its processes are frozen: the kernel still takes what they are sent."""
+    assert server.pid is not None
+    postmaster = psutil.Process(server.pid)
+    # The one that makes the others first, and last.
+    postmaster.suspend()
+    others = postmaster.children(recursive=True)
+    try:
+        for one in others:
+            one.suspend()
+        yield
+    finally:
+        for one in (*others, postmaster):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.resume()
 
 
 @contextmanager
@@ -157,14 +177,18 @@ def _failing(owner_url: str, table: str, trigger: str) -> Iterator[None]:
 
 
 class Wire:
-    """A TCP relay that can go silent without closing: a network that ate packets."""
+    """A TCP relay that can go silent without closing: a network that ate packets.
 
-    def __init__(self, address: str) -> None:
+    With `until` each connection gets to these bytes, and no further before `thaw`.
+    """
+
+    def __init__(self, address: str, until: bytes = b"") -> None:
         host, _, port = address.rpartition(":")
         self._target = (host, int(port))
         self._flowing = threading.Event()
         self._flowing.set()
         self._muted = False
+        self._until, self._further = until, threading.Event()
         self._listener = socket.create_server((LOOPBACK, 0))
         self._sockets: list[socket.socket] = []
         self.address = f"{LOOPBACK}:{self._listener.getsockname()[1]}"
@@ -177,6 +201,7 @@ class Wire:
     def thaw(self) -> None:
         """What waited passes again."""
         self._flowing.set()
+        self._further.set()
 
     def mute(self) -> None:
         """From now on what is asked arrives, and no answer comes back."""
@@ -221,6 +246,8 @@ class Wire:
                         return
                     if not (self._muted and source is far):
                         other[source].sendall(data)
+                    if self._until and self._until in data:
+                        self._further.wait()
 
 
 class Console:
