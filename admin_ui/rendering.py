@@ -55,6 +55,10 @@ NAVIGATION = (
     Place("Runbook", "runbook", Permission.READ),
     Place("Temporal console", "console", Permission.CONSOLE, "codec_origin"),
 )
+# There also while Postgres hangs, so that who reads them must not be asked of it.
+UNASKED = frozenset({"runbook", "manual", "manual.entry", "static", "health.live"})
+# What everybody may who has any role: where these lead to from there.
+_ANYBODY = ("viewer",)
 
 
 def _identity(request: Any) -> Any:
@@ -69,12 +73,13 @@ def _identity(request: Any) -> Any:
 
 def _globals(event: Any) -> None:
     request = event["request"]
+    route = getattr(request.matched_route, "name", "")
     # A page that says that Postgres is away need not ask it again.
-    known = request is not None and not getattr(request, "postgres_away", False)
-    person = _identity(request) if known else None
+    away = getattr(request, "postgres_away", False)
+    person = None if away or route in UNASKED else _identity(request)
     # Who has not shown their key yet is told of no page but that.
     roles = person.roles if person and not authenticators.due(person) else ()
-    route = getattr(request.matched_route, "name", "")
+    roles = _ANYBODY if route in UNASKED else roles
     event["person"] = person
     event["may"] = lambda permission: allows(roles, permission)
     event["places"] = [
