@@ -2,9 +2,9 @@
 // keeps what somebody unfolded, wrote, or scrolled to.
 "use strict";
 const part = (name) => document.getElementById(`stale${name}`);
-const stale = (is, said = "") => {
+const stale = (is, why = "", said = "") => {
   part("").hidden = !is;
-  part("-gone").hidden = said !== "";
+  for (const one of ["gone", "late"]) part(`-${one}`).hidden = one !== why;
   // Written anew it would be read aloud anew.
   if (part("-said").textContent !== said) part("-said").textContent = said;
 };
@@ -13,11 +13,12 @@ const heading = (page) => {
   const found = new DOMParser().parseFromString(page, "text/html").querySelector("h1");
   return found ? `${found.textContent}.` : "";
 };
-for (const name of ["htmx:sendError", "htmx:timeout"]) {
-  document.addEventListener(name, () => stale(true));
-}
+// Whether there is nobody, or somebody who does not answer, is not the same fault.
+document.addEventListener("htmx:sendError", () => stale(true, "gone"));
+document.addEventListener("htmx:timeout", () => stale(true, "late"));
 document.addEventListener("htmx:responseError", (event) => {
-  stale(true, heading(event.detail.xhr.responseText));
+  const said = heading(event.detail.xhr.responseText);
+  stale(true, said ? "" : "gone", said);
 });
 document.addEventListener("htmx:afterSwap", () => stale(false));
 

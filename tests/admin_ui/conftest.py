@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine as People
 
 from tests.admin_ui.browsing import Browsing, Visitor
+from tests.support import databases
 from tests.support.databases import Database
 from tests.support.elections import MadeElection
 from tests.support.engines import Engine, Engines
@@ -19,6 +20,7 @@ from tests.support.voting import Door
 from votepyramid.audit.operators import acting_as
 from votepyramid.db import make_engine
 from votepyramid.people import setup
+from votepyramid.stack.postgres import EmbeddedPostgres
 
 PASSPHRASE = "seven tall ships at sea"
 ROLES = ("viewer", "operator", "administrator", "auditor")
@@ -68,6 +70,16 @@ def add_person(database: Database, name: str, *roles: str) -> None:
 def browsing() -> Iterator[Browsing]:
     with Browsing.started() as made:
         yield made
+
+
+@pytest.fixture
+def own_postgres(server_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """One that a test may end, or freeze."""
+    server = EmbeddedPostgres(server_folder / "night-postgres")
+    server.start()
+    databases.make_template(server)
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="package")
