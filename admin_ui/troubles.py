@@ -166,9 +166,10 @@ def _away(error: BaseException, request: Any) -> Response:
     title = "Postgres does not answer"
     said = (
         "Votes wait, and nothing can be shown or changed until it does. Start it, or "
-        "look at its log and whether its disk is full."
+        "where it runs look at its log, and whether its disk is full or hangs."
     )
-    if request.method not in ("GET", "HEAD"):
+    # Who comes back from the identity provider is signed in, or bound to it, by a GET.
+    if request.method not in ("GET", "HEAD") or route == "callback":
         said += " What you asked for may have been done, or not: look at it again."
     entry = request.route_path(
         "manual.entry", document=RUNBOOK, entry="votepyramiddatabasefails"
