@@ -20,7 +20,7 @@ from admin_ui.lists import Overall
 from votepyramid.audit import asked_exports
 from votepyramid.elections import ending, overview
 from votepyramid.elections.overview import Standing
-from votepyramid.engine.control import TemporalAway
+from votepyramid.engine.control import TemporalAway, TemporalRefuses
 from votepyramid.engine.listing import Counts, Listed, Page, State
 from votepyramid.logs import queue
 from votepyramid.logs.queue import Behind
@@ -338,6 +338,13 @@ def _of_work(work: Kept[Overall]) -> Iterator[Sign]:
             "wrong",
             "The workflows cannot be counted: this program's log has a line "
             "answer_failed with the reason.",
+            entry="votepyramidnotcounted",
+        )
+    elif isinstance(work.error, TemporalRefuses):
+        yield Sign(
+            "warning",
+            "Temporal answers, but does not count its workflows: votes may go on, and "
+            "nobody sees which need a person.",
             entry="votepyramidnotcounted",
         )
     elif work.failed:

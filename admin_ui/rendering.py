@@ -21,7 +21,7 @@ from admin_ui.policy import (
     RECENT_S,
 )
 from votepyramid.db import is_fault
-from votepyramid.engine.control import TemporalAway
+from votepyramid.engine.control import TemporalAway, TemporalRefuses
 from votepyramid.keys.provider import KeyProviderError
 from votepyramid.people import authenticators, sessions
 
@@ -152,6 +152,8 @@ def sentence(text: str) -> str:
 
 def why(error: Exception) -> str:
     """Why something that is kept could not be found out (see kept.py)."""
+    if isinstance(error, TemporalRefuses):
+        return "Temporal answers, but not this: it is asked too much, or refuses"
     if isinstance(error, TemporalAway):
         return "Temporal does not answer"
     if isinstance(error, KeyProviderError):

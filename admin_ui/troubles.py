@@ -36,7 +36,7 @@ from votepyramid.audit.asked_exports import ExportRefused
 from votepyramid.auditors.folder import FolderError
 from votepyramid.db import is_fault
 from votepyramid.elections.ceremony import CeremonyError
-from votepyramid.engine.control import TemporalAway, WorkRefused
+from votepyramid.engine.control import TemporalAway, TemporalRefuses, WorkRefused
 from votepyramid.errors import PROBLEMS, Code, Refused
 from votepyramid.keys.provider import KeyProviderError
 from votepyramid.orders.service import OrderRefused
@@ -181,17 +181,21 @@ def _away(error: BaseException, request: Any) -> Response:
 
 
 def _temporal_away(_error: Exception, request: Any) -> Response:
-    log_part_away("TemporalAway")
     said = "Votes wait, and none is lost. Start Temporal, or look at its log."
+    return _of_temporal(request, "TemporalAway", "Temporal does not answer", said)
+
+
+def _temporal_refuses(error: Exception, request: Any) -> Response:
+    said = f"Votes may go on, and none is lost. {sentence(str(error))}"
+    return _of_temporal(request, "TemporalRefuses", "Temporal refuses this", said)
+
+
+def _of_temporal(request: Any, logged: str, title: str, said: str) -> Response:
+    log_part_away(logged)
     if request.method not in ("GET", "HEAD"):
         said += " What you asked for may have been done, or not: look at it again."
-    return page(
-        request,
-        503,
-        "Temporal does not answer",
-        said,
-        link=(request.route_path("work"), "Work"),
-    )
+    link = request.route_path("work"), "Work"
+    return page(request, 503, title, said, link=link)
 
 
 def _sealed(_error: Exception, request: Any) -> Response:
@@ -270,6 +274,7 @@ def add_troubles(config: Configurator) -> None:
         (Refused, _refused),
         (DBAPIError, _away),
         (PoolTimeout, _away),
+        (TemporalRefuses, _temporal_refuses),
         (TemporalAway, _temporal_away),
         (KeyProviderError, _sealed),
         (WorkRefused, _work_refused),

@@ -9,7 +9,7 @@ import structlog
 from admin_ui.kept import Keeper
 from admin_ui.rendering import why
 from tests.support.processes import eventually
-from votepyramid.engine.control import TemporalAway
+from votepyramid.engine.control import TemporalAway, TemporalRefuses
 from votepyramid.keys.provider import KeyProviderError
 
 
@@ -61,6 +61,7 @@ def test_what_went_wrong_is_told_and_logged_once() -> None:
     (line,) = logged
     assert (line["event"], line["error"]) == ("answer_failed", "OSError")
     assert why(TemporalAway("")) == "Temporal does not answer"
+    assert "answers, but not this" in why(TemporalRefuses(""))
     assert "codec_keys_file" in why(KeyProviderError(""))
     assert "answer_failed" in why(OSError())
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.support.elections import MadeElection
-from tests.support.faults import Wire
+from tests.support.faults import NO_LISTS, Wire
 from tests.support.processes import eventually
 from tests.support.voting import Door
-from votepyramid.engine.control import Desk, TemporalAway, WorkRefused
-from votepyramid.engine.listing import Filter, Listing, State
+from votepyramid.engine.control import (
+    Desk,
+    TemporalAway,
+    TemporalRefuses,
+    WorkRefused,
+    running,
+)
+from votepyramid.engine.listing import ASKED_PER_S, Filter, Listing, State
 from votepyramid.settings import Settings
+from votepyramid.stack.devserver import DevServer
 
 
 def _anew(settings: Settings) -> Listing:
@@ -80,3 +89,44 @@ def test_an_answer_is_given_again_with_its_age(settings: Settings) -> None:
     with pytest.raises(TemporalAway):
         lists.counts(wanted)
     wire.cut()
+
+
+def test_few_questions_are_asked_in_a_second(settings: Settings) -> None:
+    """However often somebody asks for another list: too often, Temporal refuses all."""
+    lists = _anew(settings)
+    filters = [Filter(election=f"nobody-{number}") for number in range(4)]
+    began = time.monotonic()
+    for wanted in filters:
+        lists.page(wanted)
+        lists.counts(wanted)
+    # A list is one question and a count two; the first ones are asked at once.
+    asked = 3 * len(filters)
+    assert time.monotonic() - began >= (asked - ASKED_PER_S) / ASKED_PER_S
+    began = time.monotonic()
+    for _ in range(3 * ASKED_PER_S):
+        lists.page(filters[-1])
+    assert time.monotonic() - began < 1
+
+
+@pytest.fixture
+def crowded(temporal_cli: Path, tmp_path: Path) -> Iterator[DevServer]:
+    """It is asked for more lists than it gives, and does all else."""
+    server = DevServer(temporal_cli, tmp_path, extra=NO_LISTS)
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_a_temporal_that_does_not_list_is_not_away(
+    settings: Settings, crowded: DevServer
+) -> None:
+    there = replace(settings, temporal_address=crowded.address)
+    for patience, says in ((2.0, "does not list"), (60.0, "RESOURCE_EXHAUSTED")):
+        lists = Listing(Desk(there, patience))
+        with pytest.raises(TemporalRefuses, match=says):
+            lists.counts(Filter())
+    # Lists alone are what it refuses.
+    assert running(there, ["nobody"]) == set()
+    crowded.stop()
+    with pytest.raises(TemporalAway, match="does not answer"):
+        lists.counts(Filter())

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import Any, TypeVar
 
@@ -28,6 +28,8 @@ T = TypeVar("T")
 AT_ONCE = 8
 # How long an operator's question may take.
 PATIENCE_S = 10.0
+# And a look whether Temporal knows workflows at all.
+LOOK_S = 2.0
 
 _ENDED_FROM_OUTSIDE = (
     WorkflowExecutionStatus.CANCELED,
@@ -39,11 +41,25 @@ _AT_IT = (
     PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
     PendingActivityState.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED,
 )
-_SILENT = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
+# The id of no workflow: ours have a slash in theirs.
+_NOBODY = "nobody"
+# Cancelled is what the SDK calls a call whose time ran out here.
+_SILENT = (
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.CANCELLED,
+)
+_BUSY = (RPCStatusCode.RESOURCE_EXHAUSTED,)
+_TOO_MUCH = "it is asked more than its limits allow; try again, or raise them"
+_SEE = "see its log, and whether VOTEPYRAMID_TEMPORAL_NAMESPACE is right"
 
 
 class TemporalAway(Exception):
     """Temporal could not be asked; the message says where, and what to change."""
+
+
+class TemporalRefuses(TemporalAway):
+    """Temporal answers, but not this question: votes may well go on."""
 
 
 class WorkRefused(Exception):
@@ -79,16 +95,16 @@ def alive(settings: Settings, workflow_ids: Iterable[str]) -> Alive:
 
 @contextmanager
 def temporal_away(settings: Settings) -> Iterator[None]:
-    """Turns a call that failed into TemporalAway."""
+    """Turns a call that failed into TemporalAway, or TemporalRefuses."""
     try:
         yield
     except RPCError as error:
         status = error.status.name
         if error.status in _SILENT:
             raise _silent(settings, status) from None
-        raise TemporalAway(
-            f"Temporal on {settings.temporal_address} refuses ({status}): see its "
-            f"log, and whether VOTEPYRAMID_TEMPORAL_NAMESPACE is right"
+        todo = _TOO_MUCH if error.status in _BUSY else _SEE
+        raise TemporalRefuses(
+            f"Temporal on {settings.temporal_address} refuses ({status}): {todo}"
         ) from None
 
 
@@ -129,6 +145,33 @@ class Desk:
             except TimeoutError:
                 raise _silent(self.settings, f"for {self._patience:g} s") from None
 
+    def ask_of_many(self, question: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+        """As `ask`, for lists and counts, which Temporal keeps apart from the work.
+
+        Its store of them may be away, or too many ask, while it hands out work as ever;
+        the SDK asks again until nobody waits any more, so that both look like silence.
+        Raises TemporalRefuses where Temporal still knows its workflows one by one.
+        """
+        try:
+            return self.ask(question)
+        except TemporalRefuses:
+            raise
+        except TemporalAway:
+            if not self._knows_workflows():
+                raise
+            raise TemporalRefuses(
+                f"Temporal on {self.settings.temporal_address} does not list or count "
+                f"its workflows: see its log and its visibility store, and whether it "
+                f"is asked more than its limits allow"
+            ) from None
+
+    def _knows_workflows(self) -> bool:
+        patience = min(self._patience, LOOK_S)
+        try:
+            return self._loop.call(self._ask(_knows(patience)), patience + 1)
+        except (TemporalAway, RPCError, TimeoutError):
+            return False
+
     async def _ask(self, question: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
         if self._client is None:
             self._client = await operators_client(self.settings)
@@ -165,6 +208,20 @@ def gather_histories(
 
     with temporal_away(settings):
         asyncio.run(work())
+
+
+def _knows(patience: float) -> Callable[[Client], Coroutine[Any, Any, bool]]:
+    """Asks for a workflow that is not there: the answer comes from where work does."""
+
+    async def ask(client: Client) -> bool:
+        nobody, limit = client.get_workflow_handle(_NOBODY), timedelta(seconds=patience)
+        try:
+            await nobody.describe(rpc_timeout=limit)
+        except RPCError as error:
+            return error.status == RPCStatusCode.NOT_FOUND
+        return True
+
+    return ask
 
 
 class _State(Enum):

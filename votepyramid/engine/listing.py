@@ -2,7 +2,8 @@
 
 Temporal answers few such questions (ten a second for a whole namespace, unless it is
 told otherwise). So an answer is given again for HOLD_S seconds, each says how old it
-is, and one question is asked at a time. The list is behind the workflows by a moment.
+is, one question is asked at a time, and few of them a second. The list is behind the
+workflows by a moment.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, TypeVar
 
 from temporalio.client import Client, WorkflowExecution
 
+from votepyramid.engine.bucket import Bucket
 from votepyramid.engine.control import Desk, WorkRefused
 from votepyramid.protocol.encoding import check_id
 from votepyramid.settings import Settings
@@ -30,6 +32,9 @@ T = TypeVar("T")
 
 HOLD_S = 5.0
 HELD = 128
+# Twice as many in the worst second, which is under Temporal's ten, with some left for
+# the workers, who count too: whoever is over them is refused, and with them the others.
+ASKED_PER_S = 4
 PAGE = 50
 LARGEST_PAGE = 200
 KINDS = (
@@ -178,12 +183,16 @@ class Counts:
 
 
 class Listing:
-    """Lists and counts for a process, with what was said lately."""
+    """Lists and counts for a process, with what was said lately.
+
+    Temporal is asked ASKED_PER_S times a second: who asks for more waits.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._held: dict[object, tuple[float, Any]] = {}
         self._turn = asyncio.Lock()
+        self._left = Bucket(ASKED_PER_S, ASKED_PER_S)
 
     def page(self, wanted: Filter, after: str | None = None, size: int = PAGE) -> Page:
         """One page. Raises TemporalAway, WorkRefused, ProtocolError."""
@@ -200,7 +209,7 @@ class Listing:
         async def ask(client: Client) -> Page:
             return await _page(client, query, token, size)
 
-        page, age = self._lately(("page", wanted, after, size), ask)
+        page, age = self._lately(("page", wanted, after, size), 1, ask)
         following = page.next and _place(page.next, asked)
         return replace(page, next=following, age_s=age)
 
@@ -213,7 +222,7 @@ class Listing:
         async def ask(client: Client) -> Counts:
             return await _counts(client, query, stuck)
 
-        counts, age = self._lately(("counts", wanted), ask)
+        counts, age = self._lately(("counts", wanted), 2, ask)
         return replace(counts, age_s=age)
 
     def forget(self) -> None:
@@ -221,9 +230,13 @@ class Listing:
         self._held.clear()
 
     def _lately(
-        self, key: object, ask: Callable[[Client], Coroutine[Any, Any, T]]
+        self,
+        key: object,
+        questions: int,
+        ask: Callable[[Client], Coroutine[Any, Any, T]],
     ) -> tuple[T, float]:
-        """An answer and its age in seconds: one of the last HOLD_S, or a new one."""
+        """An answer and its age in seconds: one of the last HOLD_S, or a new one, which
+        takes so many questions."""
 
         async def answered(client: Client) -> tuple[T, float]:
             async with self._turn:
@@ -232,13 +245,16 @@ class Listing:
                 if held is not None and now - at < HOLD_S:
                     self._held[key] = (at, held)
                     return held, now - at
+                await self._left.take(questions)
+                # An answer is as old as its question.
+                now = time.monotonic()
                 answer = await ask(client)
                 while len(self._held) >= HELD:
                     del self._held[next(iter(self._held))]
                 self._held[key] = (now, answer)
                 return answer, time.monotonic() - now
 
-        return self._desk.ask(answered)
+        return self._desk.ask_of_many(answered)
 
 
 async def _page(client: Client, query: str, token: bytes | None, size: int) -> Page:
