@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 import structlog
 import uvloop
 from temporalio.client import Client, GrpcCompression
-from temporalio.runtime import Runtime
 
 from votepyramid.engine.codec import data_converter
 from votepyramid.engine.tracing import TracedEngine
@@ -30,27 +29,29 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-async def connect(
-    settings: Settings,
-    *,
-    lazy: bool = False,
-    role: str,
-    runtime: Runtime | None = None,
-) -> Client:
-    """A client with our converter. Lazy ones connect at their first call.
+async def connect(settings: Settings, *, lazy: bool = False, role: str) -> Client:
+    """A client with our converter, whose calls are measured. Lazy ones connect at their
+    first call.
 
     Sealed payloads do not compress, so gRPC compression is off.
     """
-    return await Client.connect(
-        settings.temporal_address,
-        namespace=settings.temporal_namespace,
-        data_converter=data_converter(settings.require("codec_keys_file")),
-        identity=f"votepyramid-{role}-{os.getpid()}",
-        grpc_compression=GrpcCompression.NONE,
-        lazy=lazy,
-        runtime=runtime,
-        interceptors=[TracedEngine()] if tracing.on() else [],
-    )
+    # Only now has the process decided where its metrics are kept.
+    from votepyramid.engine import measuring
+
+    try:
+        return await Client.connect(
+            settings.temporal_address,
+            namespace=settings.temporal_namespace,
+            data_converter=data_converter(settings.require("codec_keys_file")),
+            identity=f"votepyramid-{role}-{os.getpid()}",
+            grpc_compression=GrpcCompression.NONE,
+            lazy=lazy,
+            runtime=measuring.runtime(),
+            interceptors=[TracedEngine()] if tracing.on() else [],
+        )
+    except RuntimeError:
+        measuring.not_connected()
+        raise
 
 
 def vital(name: str) -> Callable[[Any], None]:

@@ -22,7 +22,7 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from votepyramid.engine import metrics
+from votepyramid.engine import measuring, metrics
 from votepyramid.engine.line import AnswerT, Isolated, Item, Line
 from votepyramid.errors import Code, Refused
 from workflows.attributes import ELECTION
@@ -105,6 +105,8 @@ async def start(
             )
         except (RPCError, RuntimeError, OSError, TimeoutError) as error:
             metrics.START_RETRIES.labels(line.prefix).inc()
+            if isinstance(error, RuntimeError):
+                measuring.not_connected()
             log.warning("start_failed", group=group.id, error=kind(error))
             if time.monotonic() + pause > group.began + patience:
                 raise Refused(Code.UNAVAILABLE, retry_after=2.0) from None

@@ -1,4 +1,6 @@
-"""What a worker's steps and workflows take: of ours, and of what the SDK measures.
+"""What steps and workflows of a worker take, and calls to Temporal of any process.
+
+Partly it is measured by us, partly by the SDK.
 
 The SDK's own exporter would need a port of its own, and would name everything of
 Temporal's. So its values go into a buffer, which a thread empties into our metrics.
@@ -31,6 +33,8 @@ from votepyramid.engine import metrics
 DRAIN_S = 1.0
 # A busy worker makes some thousands a second.
 BUFFER = 100_000
+# A process with several loops connects from several threads.
+_MAKING = threading.Lock()
 # What a failed step may say of itself; see activities/faults.py.
 _PROBLEMS = frozenset({"database", "kms", "temporal", "folder", "stopped", "engine"})
 
@@ -65,9 +69,19 @@ def _problem(error: BaseException) -> str:
     return kind if kind in _PROBLEMS else "other"
 
 
-@cache
+def not_connected() -> None:
+    """Count a call that had no connection, as the SDK counts those that lost it."""
+    metrics.TEMPORAL_FAILURES.labels("Connect", "TRANSPORT_ERROR").inc()
+
+
 def runtime() -> Runtime:
-    """The SDK's runtime of a worker process, its values flowing into our metrics."""
+    """The SDK's runtime of this process, its values flowing into our metrics."""
+    with _MAKING:
+        return _made()
+
+
+@cache
+def _made() -> Runtime:
     buffer = MetricBuffer(BUFFER, MetricBufferDurationFormat.SECONDS)
     made = Runtime(telemetry=TelemetryConfig(metrics=buffer))
     threading.Thread(

@@ -144,13 +144,13 @@ SLOTS_FREE = Gauge(
 )
 TEMPORAL_SECONDS = Histogram(
     "votepyramid_temporal_request_seconds",
-    "Time that a worker's request to Temporal took; not its long polls",
+    "Time that a request to Temporal took; not long polls",
     ["operation"],
     buckets=_STEP_BUCKETS,
 )
 TEMPORAL_FAILURES = Counter(
     "votepyramid_temporal_request_failures_total",
-    "A worker's requests to Temporal that failed, long polls too",
+    "Requests to Temporal that failed, long polls too, and connections not had",
     ["operation", "status"],
 )
 ATTENTION = Gauge(

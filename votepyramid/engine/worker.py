@@ -36,7 +36,7 @@ from activities.tokens import TokenSteps
 from votepyramid.db import make_engine
 from votepyramid.engine import attention, listing, preparation, upkeep
 from votepyramid.engine.connection import connect, vital
-from votepyramid.engine.measuring import MeasuredSteps, runtime
+from votepyramid.engine.measuring import MeasuredSteps
 from votepyramid.keys import providers
 from votepyramid.keys.service import ElectionKeys
 from votepyramid.processes import before_leaving
@@ -164,15 +164,14 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     # A lazy client waits for Temporal to come up; workers need a connected one.
-    telling = runtime()
-    waiting = await connect(settings, lazy=True, role="worker", runtime=telling)
+    waiting = await connect(settings, lazy=True, role="worker")
     preparing = asyncio.create_task(preparation.prepare(waiting, patience=300))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({preparing, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not preparing.done():
         return
     preparing.result()
-    client = await connect(settings, role="worker", runtime=telling)
+    client = await connect(settings, role="worker")
     engine = make_engine(
         settings.require("database_url"),
         pool_size=4 * STEP_THREADS,
