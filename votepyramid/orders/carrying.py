@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, func, select, update
 from votepyramid.audit.operators import acting_as
 from votepyramid.elections import closing
 from votepyramid.elections.ceremony import CeremonyError
-from votepyramid.engine.control import Desk, TemporalAway, WorkRefused
+from votepyramid.engine.control import Desk, WorkRefused
 from votepyramid.engine.listing import Listing
 from votepyramid.orders import service
 from votepyramid.orders.models import OrderRow
@@ -167,7 +167,7 @@ def _act_on_all(hands: _Hands, what: ActOnAll) -> None:
             **progress, place=_SETTLING if at_end else place, said=said
         )
         if batch.away is not None:
-            raise TemporalAway(batch.away)
+            raise batch.away
         if at_end:
             _settle_rest(hands, what)
         if stopped or at_end or time.monotonic() >= until:

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Engine
 
 from votepyramid.elections import finishing
-from votepyramid.engine.control import Desk, TemporalAway, WorkRefused
+from votepyramid.engine.control import Desk, WorkRefused
 from votepyramid.engine.listing import LARGEST_PAGE, Listing, State
 from votepyramid.orders.what import ActOnAll, ActOnOne, CloseEarly, Settle, What
 from votepyramid.work import acting
@@ -109,7 +109,7 @@ def _pages(
             engine, desk, listing, order, what.wanted, after=place, **how
         )
         if page.away is not None:
-            raise TemporalAway(page.away)
+            raise page.away
         yield page
         place = page.next
         if place is None:

@@ -10,7 +10,7 @@ import click
 from sqlalchemy import Engine
 
 from votepyramid.elections.console import answer, as_json, owner_engine, refusing
-from votepyramid.engine.control import TemporalAway, WorkRefused
+from votepyramid.engine.control import WorkRefused
 from votepyramid.engine.listing import LARGEST_PAGE
 from votepyramid.settings import Settings
 from votepyramid.work.options import filtering
@@ -158,7 +158,7 @@ class _Doing:
             done += batch.done
             refused |= batch.refused
             if batch.away is not None:
-                raise TemporalAway(f"{batch.away}; {len(done)} were done before")
+                raise type(batch.away)(f"{batch.away}; {len(done)} were done before")
             after = batch.next
             if after is None:
                 break

@@ -25,14 +25,14 @@ class Batch:
     """One page's workflows: what was done, or would be, and what could not.
 
     `refused` has a sentence by workflow id. `next` is where the next page begins,
-    None after the last. `away` says that Temporal went away, and in what words: then
-    `next` is this page's own place, and what was done before is in `done`.
+    None after the last. `away` is that Temporal went away, or refused: then `next` is
+    this page's own place, and what was done before is in `done`.
     """
 
     done: tuple[Done, ...]
     refused: dict[str, str]
     next: str | None
-    away: str | None = None
+    away: TemporalAway | None = None
 
     @property
     def votes(self) -> int:
@@ -68,7 +68,7 @@ def act_on_page(
                 plan = acting.carry_out(engine, desk, order, found.work, plan)
             done.append(plan)
         except TemporalAway as error:
-            return Batch(tuple(done), refused, after, str(error))
+            return Batch(tuple(done), refused, after, error)
         except (WorkRefused, Refused) as error:
             refused[one.workflow_id] = str(error)
         except KeyProviderError:
