@@ -12,9 +12,11 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from tests.audit.stage import BANNED, VOTER, Act, Stage, but
 from tests.support.elections import Listed, prepared_beside
+from tests.support.faults import events_refused
 from tests.support.voting import OTHER_SELECTIONS
 from votepyramid.audit import asked_exports
 from votepyramid.custody import destroying
@@ -23,7 +25,6 @@ from votepyramid.elections import ceremony, closing, unlinking
 from votepyramid.elections.finishing import NotYet
 from votepyramid.elections.service import Manifests
 from votepyramid.engine.control import TemporalAway
-from votepyramid.keys.provider import KeyProviderError
 from votepyramid.orders import service as orders
 from votepyramid.orders.what import CloseEarly
 from votepyramid.tokens import none_issued
@@ -173,12 +174,10 @@ def _retired(stage: Stage) -> Act:
 
 
 def _destroyed(stage: Stage) -> Act:
-    """Retired before, when the place that keeps it could not destroy it."""
+    """Destroyed before, and cut off when that was to be noted."""
     destroy = _retired(stage)
-    stop = stage.kek.with_name(f".{stage.kek.name}.new")
-    stop.touch()
-    but(KeyProviderError, destroy)()
-    stop.unlink()
+    with events_refused(stage.database.owner_url, "kek_destroyed"):
+        but(DBAPIError, destroy)()
     return destroy
 
 

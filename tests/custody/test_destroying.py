@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import psycopg
 import pytest
+from botocore.exceptions import ClientError
+from moto.core import DEFAULT_ACCOUNT_ID
 from sqlalchemy.exc import IntegrityError
 
 from tests.custody.conftest import Office
+from tests.keys.kms import Moto
+from tests.keys.test_aws import SILENCE, cut_off
+from votepyramid.custody import destroying
+from votepyramid.elections.ceremony import CeremonyError
+from votepyramid.keys import providers
 from votepyramid.keys.local import LocalKeyFile
+from votepyramid.keys.provider import NotAllowed, Unanswered
 from votepyramid.keys.service import ElectionKeys
 
 
@@ -146,3 +156,71 @@ def test_the_application_cannot_bring_a_retired_key_back(office: Office) -> None
             pytest.raises(psycopg.errors.InsufficientPrivilege),
         ):
             db.execute(statement)
+
+
+@dataclass
+class Account:
+    """An office whose keys are in AWS KMS: `old` is to be destroyed."""
+
+    office: Office
+    moto: Moto
+    old: str
+
+    def destroy(self, name: str) -> str:
+        settings = replace(
+            self.moto.settings("new"), kek_older=frozenset({self.old, name})
+        )
+        names, store = providers.names(settings), providers.make(settings)
+        return destroying.destroy(self.office.engine, names, store, name)
+
+    def kinds(self) -> list[str]:
+        return [kind for _, kind, _ in _events(self.office)]
+
+
+@pytest.fixture
+def account(office: Office) -> Iterator[Account]:
+    office.make_keys(1)
+    with Moto.running() as moto:
+        moto.make_key("new")
+        yield Account(office, moto, moto.make_key("old"))
+
+
+def test_a_key_that_is_not_to_be_seen_is_not_noted_as_destroyed(
+    account: Account,
+) -> None:
+    """It may live in the account that its ARN names. Not at the next attempt either."""
+    theirs = account.old.replace(DEFAULT_ACCOUNT_ID, "999999999999")
+    for _ in range(2):
+        with pytest.raises(CeremonyError, match="not noted as destroyed") as caught:
+            account.destroy(theirs)
+        assert theirs in str(caught.value)
+    assert account.kinds() == ["kek_retired"]
+    left = account.moto.client.describe_key(KeyId=account.old)["KeyMetadata"]
+    assert left["KeyState"] == "Enabled"
+
+
+def test_one_that_an_attempt_before_may_have_destroyed_is(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off(monkeypatch, "ScheduleKeyDeletion", SILENCE, done=True)
+    with pytest.raises(Unanswered):
+        account.destroy(account.old)
+    assert account.kinds() == ["kek_retired"]
+    account.moto.days_pass()
+    for _ in range(2):
+        assert "gone already" in account.destroy(account.old)
+        assert account.kinds() == ["kek_retired", "kek_destroyed"]
+
+
+def test_one_that_its_place_refused_to_destroy_was_not(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may not destroy it tries again with credentials of somewhere else."""
+    barred = ClientError({"Error": {"Code": "AccessDeniedException"}}, "x")
+    cut_off(monkeypatch, "ScheduleKeyDeletion", barred, done=False)
+    with pytest.raises(NotAllowed):
+        account.destroy(account.old)
+    account.moto.destroy_key("old")
+    with pytest.raises(CeremonyError, match="not noted as destroyed"):
+        account.destroy(account.old)
+    assert account.kinds() == ["kek_retired"]

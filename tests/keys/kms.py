@@ -21,7 +21,8 @@ import boto3
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.authorization import enable_iam_authentication
-from moto.kms.models import kms_backends
+from moto.kms.exceptions import NotFoundException
+from moto.kms.models import KmsBackend, kms_backends
 
 from tests.keys import softhsm
 from tests.keys.openbao import ROOT_TOKEN, Bao
@@ -187,6 +188,18 @@ class Transit:
             yield replace(settings, vault_url=url)
 
 
+_schedule_by_id = KmsBackend.schedule_key_deletion
+
+
+def _schedule(backend: KmsBackend, key_id: str, days: int) -> float:
+    """As KMS does: by id, or by the ARN of a key of one's own account. Moto's own
+    takes no ARN here, and elsewhere looks at no account."""
+    found = backend.keys[backend.get_key_id(key_id)]
+    if key_id not in (found.id, found.arn):
+        raise NotFoundException(f"Key '{key_id}' does not exist")
+    return _schedule_by_id(backend, found.id, days)
+
+
 class Moto:
     """AWS KMS in this process."""
 
@@ -205,7 +218,8 @@ class Moto:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-        with mock.patch.dict(os.environ, own, clear=True), mock_aws():
+        schedule = mock.patch.object(KmsBackend, "schedule_key_deletion", _schedule)
+        with mock.patch.dict(os.environ, own, clear=True), schedule, mock_aws():
             boto3.DEFAULT_SESSION = None
             yield cls()
         boto3.DEFAULT_SESSION = None

@@ -10,10 +10,12 @@ import boto3
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError, ReadTimeoutError
+from moto.core import DEFAULT_ACCOUNT_ID
 
 from tests.keys.kms import PENDING, Moto
 from votepyramid.keys import providers
 from votepyramid.keys.provider import (
+    KekGone,
     KekTaken,
     KeyProviderError,
     Unanswered,
@@ -117,8 +119,10 @@ def test_without_credentials_it_says_so(
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     boto3.DEFAULT_SESSION = None
-    with pytest.raises(KeyProviderError, match="NoCredentialsError"):
+    with pytest.raises(KeyProviderError, match="NoCredentialsError") as caught:
         providers.make(moto.settings("kek")).wrap(BOUND, b"k" * 32)
+    # Nothing was sent.
+    assert not isinstance(caught.value, Unanswered)
 
 
 def test_a_key_that_no_setting_names_any_more_is_destroyed(moto: Moto) -> None:
@@ -129,6 +133,17 @@ def test_a_key_that_no_setting_names_any_more_is_destroyed(moto: Moto) -> None:
     assert "destroyed by KMS" in said
     left = boto3.client("kms", region_name="eu-west-1").describe_key(KeyId=old)
     assert left["KeyMetadata"]["KeyState"] == PENDING
+
+
+def test_a_key_of_another_account_is_not_taken_for_ours(moto: Moto) -> None:
+    """Its id is the same, its ARN is not."""
+    ours = moto.make_key("ours")
+    moto.make_key("new")
+    theirs = ours.replace(DEFAULT_ACCOUNT_ID, "999999999999")
+    with pytest.raises(KekGone, match="999999999999"):
+        providers.make(moto.settings("new", "ours")).destroy(theirs)
+    left = moto.client.describe_key(KeyId=ours)["KeyMetadata"]
+    assert left["KeyState"] == "Enabled"
 
 
 def test_what_is_made_has_an_alias_and_a_tag(moto: Moto) -> None:

@@ -10,16 +10,19 @@ from typing import Any
 
 import pytest
 from pkcs11 import Attribute
+from pkcs11 import exceptions as refusals
 
 from tests.keys import softhsm
 from tests.keys.softhsm import Tokens
 from tests.support.needs import needs
 from votepyramid.keys import pkcs11, providers
 from votepyramid.keys.provider import (
+    KekGone,
     KekStore,
     KekTaken,
     KeyProvider,
     KeyProviderError,
+    Unanswered,
     WrongContext,
 )
 from votepyramid.settings import Settings, SettingsError
@@ -234,3 +237,18 @@ def test_several_providers_share_the_library(settings: Settings, kek: str) -> No
 
     with ThreadPoolExecutor(4) as threads:
         assert all(threads.map(round_trips, several))
+
+
+def test_a_token_that_fails_while_it_destroys_may_have_done_it(
+    tokens: Tokens, provider: KekStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing:
+        def destroy(self) -> None:
+            raise refusals.DeviceError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pkcs11.Pkcs11Keys, "_find", lambda keys, name: Failing())
+        with pytest.raises(Unanswered, match="destroyed or not: DeviceError"):
+            provider.destroy("pkcs11-tests")
+    with pytest.raises(KekGone):
+        provider.destroy("nobody-made-it")

@@ -16,7 +16,7 @@ from tests.keys.openbao import ROOT_TOKEN, Bao
 from tests.keys.refusals import refused
 from tests.support.needs import needs
 from votepyramid.keys import providers
-from votepyramid.keys.provider import KeyProviderError, WrongContext
+from votepyramid.keys.provider import KeyProviderError, Unanswered, WrongContext
 from votepyramid.settings import Settings, SettingsError
 
 pytestmark = needs("openbao")
@@ -154,6 +154,9 @@ class Faulty(BaseHTTPRequestHandler):
     """A server that shows a good key, and fails when it is to encrypt under it."""
 
     drips = False
+    # What it answers when a key is to be deleted, one after the other; 0 is nothing.
+    deleting: tuple[int, ...] = ()
+    deleted = 0
 
     def do_GET(self) -> None:
         body = b'{"data": {"derived": true}}'
@@ -163,7 +166,21 @@ class Faulty(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_DELETE(self) -> None:
+        status = self.deleting[type(self).deleted]
+        type(self).deleted += 1
+        if status:
+            body = b'{"errors": ["could not delete key; not found"]}'
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
     def do_POST(self) -> None:
+        if self.deleting:
+            self.send_response(204)
+            self.end_headers()
         if self.drips:
             self.send_response(200)
             self.send_header("Content-Length", "100")
@@ -209,3 +226,23 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
     with pytest.raises(KeyProviderError, match=r"Vault did not answer in 0\.8 s"):
         providers.make(faulty).wrap(b"context", b"k" * 32)
     assert time.monotonic() - began < 2.5
+
+
+def test_a_deletion_that_is_sent_twice_is_done(
+    faulty: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection broke over the first answer; then there is no such key."""
+    monkeypatch.setattr(Faulty, "deleting", (0, 400))
+    monkeypatch.setattr(Faulty, "deleted", 0)
+    assert "destroyed under 'transit'" in providers.make(faulty).destroy("kek")
+    assert Faulty.deleted == 2
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_a_deletion_that_a_proxy_did_not_see_answered_may_be_done(
+    faulty: Settings, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(Faulty, "deleting", (status,))
+    monkeypatch.setattr(Faulty, "deleted", 0)
+    with pytest.raises(Unanswered):
+        providers.make(faulty).destroy("kek")

@@ -2,6 +2,11 @@
 
 Retired first: from then on the database takes nothing that it wrapped, whichever
 process still uses it. Then the place that keeps it destroys it.
+
+A place that does not know the key proves nothing: to the credentials of another
+account, or under another mount, a key that lives is not there either. So that counts
+as destroyed only where an attempt before may have done it. `asked_at` is that record:
+written before the place is asked, and taken back when the place says that it did not.
 """
 
 from __future__ import annotations
@@ -14,7 +19,12 @@ from votepyramid.custody.models import RetiredKek
 from votepyramid.custody.wrapping import by_kek, tell_all
 from votepyramid.elections.ceremony import CeremonyError
 from votepyramid.keys.names import KekNames
-from votepyramid.keys.provider import KekGone, KekStore
+from votepyramid.keys.provider import (
+    KekGone,
+    KekStore,
+    KeyProviderError,
+    Unanswered,
+)
 
 
 def check(engine: Engine, names: KekNames, name: str) -> None:
@@ -33,15 +43,56 @@ def check(engine: Engine, names: KekNames, name: str) -> None:
 def destroy(engine: Engine, names: KekNames, store: KekStore, name: str) -> str:
     """Retire and destroy a key; what became of it. Safe to repeat.
 
-    Raises CeremonyError as `check` does, KeyProviderError where it is retired but
-    could not be destroyed.
+    Raises CeremonyError as `check` does, and for one that is not there though nothing
+    asked for that; KeyProviderError where it is retired but could not be destroyed.
     """
     check(engine, names, name)
     _retire(engine, name)
+    before = _note_asking(engine, name)
     try:
         said = store.destroy(name)
-    except KekGone:
-        said = "gone already"
+    except Unanswered:
+        # It may be done: the same command finds out.
+        raise
+    except KeyProviderError as error:
+        if not before:
+            _note_not_done(engine, name)
+        if not isinstance(error, KekGone):
+            raise
+        if not before:
+            raise CeremonyError(_not_there(error)) from None
+        said = "gone already, as it was asked for before"
+    _note_destroyed(engine, name)
+    return said
+
+
+def _not_there(error: KekGone) -> str:
+    return (
+        f"{error}. It is retired, and not noted as destroyed: it may live where these "
+        "settings and credentials do not see it. Repeat this with those of its place; "
+        "if it was destroyed by other means, take it out of the settings, and that "
+        "place's own log says so"
+    )
+
+
+def _note_asking(engine: Engine, name: str) -> bool:
+    """Write that its place is about to be asked; whether that was written before."""
+    with engine.begin() as connection:
+        first = (
+            update(RetiredKek)
+            .where(RetiredKek.name == name.encode(), RetiredKek.asked_at.is_(None))
+            .values(asked_at=func.now())
+        )
+        return connection.execute(first).rowcount == 0
+
+
+def _note_not_done(engine: Engine, name: str) -> None:
+    with engine.begin() as connection:
+        refused = update(RetiredKek).where(RetiredKek.name == name.encode())
+        connection.execute(refused.values(asked_at=None))
+
+
+def _note_destroyed(engine: Engine, name: str) -> None:
     with engine.begin() as connection:
         mark = (
             update(RetiredKek)
@@ -50,7 +101,6 @@ def destroy(engine: Engine, names: KekNames, store: KekStore, name: str) -> str:
         )
         if connection.execute(mark).rowcount:
             tell_all(connection, audit.Event("kek_destroyed", detail={"kek": name}))
-    return said
 
 
 def _retire(engine: Engine, name: str) -> None:

@@ -11,7 +11,10 @@ from votepyramid.db import Base
 
 
 class RetiredKek(Base):
-    """By name, as a wrapped key carries it. A trigger on `wrapped_keys` reads it."""
+    """By name, as a wrapped key carries it. A trigger on `wrapped_keys` reads it.
+
+    `asked_at` is when its place was first asked to destroy it and may have done so.
+    """
 
     __tablename__ = "retired_keks"
 
@@ -19,4 +22,5 @@ class RetiredKek(Base):
     retired_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now()
     )
+    asked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     destroyed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -19,7 +19,12 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
 
 from votepyramid.keys.bounded import MAKING_SECONDS
 from votepyramid.keys.names import KekNames, checked_fresh
@@ -130,10 +135,12 @@ class AwsKeys:
     def destroy(self, name: str) -> str:
         """As KekStore: KMS waits for days before it destroys, and refuses meanwhile."""
         try:
-            # Of a key that was taken out of the settings since, too.
-            client = _client(_region(name), self._seconds, _ATTEMPTS)
+            # Of a key that was taken out of the settings since, too. Asked once: the
+            # second attempt would be refused what the first one had done.
+            client = _client(_region(name), self._seconds, attempts=1)
+            # The ARN: the id alone may be that of a key of our own account.
             answer = client.schedule_key_deletion(
-                KeyId=name.split("/")[1], PendingWindowInDays=PENDING_DAYS
+                KeyId=name, PendingWindowInDays=PENDING_DAYS
             )
         except (BotoCoreError, ClientError) as error:
             raise _explain(error, name) from None
@@ -272,7 +279,9 @@ def _region(arn: str) -> str:
 def _explain(error: Exception, arn: str) -> KeyProviderError:
     """Never the error's own text, which may repeat what was sent."""
     if not isinstance(error, ClientError):
-        return Unanswered(f"KMS cannot be asked: {type(error).__name__}")
+        unsent = isinstance(error, NoCredentialsError | PartialCredentialsError)
+        kind = KeyProviderError if unsent else Unanswered
+        return kind(f"KMS cannot be asked: {type(error).__name__}")
     code = str(error.response.get("Error", {}).get("Code", ""))
     if code in ("InvalidCiphertextException", "IncorrectKeyException"):
         return WrongContext("wrapped for another context, or altered")

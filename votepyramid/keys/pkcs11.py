@@ -33,6 +33,7 @@ from votepyramid.keys.provider import (
     KekTaken,
     KeyProviderError,
     NotAllowed,
+    Unanswered,
     WrongContext,
 )
 
@@ -95,7 +96,16 @@ class Pkcs11Keys:
     def destroy(self, name: str) -> str:
         """As KekStore, by C_DestroyObject."""
         with self._changing(name):
-            self._find(name).destroy()
+            kek = self._find(name)
+            try:
+                kek.destroy()
+            except _BARRED:
+                raise
+            except refusals.PKCS11Error as error:
+                raise Unanswered(
+                    f"token {self._token!r} failed at it, and key {name!r} may be "
+                    f"destroyed or not: {type(error).__name__}"
+                ) from None
         return f"destroyed on token {self._token!r}; backups of the token may have it"
 
     @contextmanager

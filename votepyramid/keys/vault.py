@@ -51,6 +51,13 @@ _FRESH = {
     "exportable": False,
     "allow_plaintext_backup": False,
 }
+# What may have been done all the same, here or behind a proxy.
+_UNSURE = (
+    RequestException,
+    refusals.InternalServerError,
+    refusals.BadGateway,
+    refusals.UnexpectedError,
+)
 _ALTERED = ("message authentication failed", "invalid ciphertext")
 
 
@@ -115,8 +122,10 @@ class VaultKeys:
     def destroy(self, name: str) -> str:
         """As KekStore. Allows the deletion first: transit's default forbids it."""
         self._call("read_key", name)
-        self._send("update_key_configuration", name, deletion_allowed=True)
-        self._send("delete_key", name)
+        # It is there. What is sent twice, as a connection broke, finds it gone.
+        with suppress(KekGone):
+            self._send("update_key_configuration", name, deletion_allowed=True)
+            self._send("delete_key", name)
         return f"destroyed under {self._mount!r}; backups of the server may have it"
 
     def _check(self, name: str) -> None:
@@ -177,7 +186,7 @@ class VaultKeys:
             refusals.VaultDown: "Vault is sealed, or not the active one",
         }
         refused = f"Vault cannot be asked: {type(error).__name__}"
-        if isinstance(error, RequestException | refusals.InternalServerError):
+        if isinstance(error, _UNSURE):
             return Unanswered(refused)
         gone = isinstance(error, refusals.InvalidPath)
         made = KekGone if gone else KeyProviderError
