@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import Engine, update
 
 from tests.keys.memory import held_bytes, remembers
 from tests.support.processes import eventually
+from votepyramid.keys.bounded import Bounded
 from votepyramid.keys.local import LocalKeyFile
 from votepyramid.keys.models import WrappedKey
 from votepyramid.keys.provider import KeyProviderError
@@ -29,6 +31,7 @@ class Line:
         self.up = True
         self.quick = threading.Event()
         self.quick.set()
+        self.seconds = 0.0
         self.asked_by: list[threading.Thread] = []
 
     def wrap(self, context: bytes, key: bytes) -> bytes:
@@ -42,6 +45,7 @@ class Line:
     def _reach(self) -> None:
         self.asked_by.append(threading.current_thread())
         self.quick.wait(20)
+        time.sleep(self.seconds)
         if not self.up:
             raise KeyProviderError("the line is cut")
 
@@ -80,6 +84,60 @@ def test_whoever_uses_a_key_never_waits_for_its_renewal(
     assert line.asked_by[0] is me
     assert len(line.asked_by) > 2
     assert me not in line.asked_by[1:]
+
+
+CALLERS = 16
+
+
+def test_many_who_want_a_key_at_first_share_one_answer(
+    line: Line, owner: Engine
+) -> None:
+    """One after the other they would wait for eight seconds, and most be refused."""
+    one_lane = Bounded(line, "the line", 2)  # type: ignore[arg-type]
+    keys = ElectionKeys(one_lane, owner, data_key_rows=10, hold_seconds=60)
+    _keys(line, owner, hold=60)
+    line.seconds = 0.5
+    with ThreadPoolExecutor(CALLERS) as crowd:
+        asked = [crowd.submit(keys.issuance, "e") for _ in range(CALLERS)]
+        assert [one.result() for one in asked] == [ISSUANCE] * CALLERS
+    assert len(line.asked_by) == 1
+    assert keys.issuance("e") == ISSUANCE
+    assert len(line.asked_by) == 1
+
+
+def test_many_who_want_a_key_share_a_failure_and_no_more_than_that(
+    line: Line, owner: Engine
+) -> None:
+    keys = _keys(line, owner, hold=600)
+    line.up, line.seconds = False, 0.5
+    with ThreadPoolExecutor(CALLERS) as crowd:
+        asked = [crowd.submit(keys.issuance, "e") for _ in range(CALLERS)]
+        for one in asked:
+            with pytest.raises(KeyProviderError, match="the line is cut"):
+                one.result()
+    assert len(line.asked_by) == 1
+    line.up = True
+    assert keys.issuance("e") == ISSUANCE
+
+
+def test_a_key_that_was_answered_late_ends_before_the_others(
+    line: Line, owner: Engine
+) -> None:
+    """Its time counts from when it was asked for."""
+    keys = _keys(line, owner, hold=3)
+    line.quick.clear()
+    with ThreadPoolExecutor(1) as beside:
+        late = beside.submit(keys.issuance, "e")
+        assert eventually(lambda: len(line.asked_by) == 1)
+        time.sleep(2)
+        gate, line.quick = line.quick, threading.Event()
+        line.quick.set()
+        other = keys.data_key("e", 1).key
+        gate.set()
+        assert late.result() == ISSUANCE
+    assert remembers(keys, ISSUANCE)
+    assert eventually(lambda: not remembers(keys, ISSUANCE))
+    assert remembers(keys, other)
 
 
 def test_a_kms_that_is_away_is_noticed_when_the_time_is_up(

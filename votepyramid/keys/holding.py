@@ -1,6 +1,7 @@
 """Unwrapped keys in the memory of a process, each for a bounded time.
 
-A key is served for `seconds` from when it was asked for, never longer; then it is
+A key that is not held is asked for once, however many want it: they share the answer.
+It is served for `seconds` from when it was asked for, never longer; then it is
 forgotten, asked for or not. One that is in use is asked for anew from half of that
 time on, by a thread of its own, so that nobody waits for a slow KMS, and one that is
 away is not noticed before the time is up. A key that its row or the KMS disowns is
@@ -16,6 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -76,7 +78,10 @@ class Holder:
         self._lock = threading.Lock()
         self._due = threading.Condition(self._lock)
         self._held: dict[Place, _Held] = {}
+        # What is being asked for now.
+        self._asking: dict[Place, Future[Unwrapped]] = {}
         self._timer: threading.Timer | None = None
+        self._timer_end = 0.0
         self._renewer: threading.Thread | None = None
         self._closed = False
         # When the KMS first failed to answer, of the time since it last did.
@@ -100,7 +105,10 @@ class Holder:
         return min(MOST_PAUSE_S, self._seconds / 60)
 
     def get(self, place: Place) -> Unwrapped:
-        """The key; one that is not held is asked for now. Raises what `read` does."""
+        """The key; one that is not held is asked for now, or is being asked for.
+
+        Raises what `read` does.
+        """
         with self._lock:
             held = self._living(place)
             if held is not None:
@@ -108,7 +116,8 @@ class Holder:
                 if held.renew_at <= time.monotonic():
                     self._due.notify()
                 return Unwrapped(bytes(held.key), held.signer)
-        return self._ask(place)
+            question, first = self._question(place)
+        return self._put(place, question) if first else question.result()
 
     def holds(self, place: Place) -> bool:
         """Whether `get` would answer without asking."""
@@ -122,6 +131,32 @@ class Holder:
             for place in list(self._held):
                 self._forget(place)
             self._due.notify()
+
+    def _question(self, place: Place) -> tuple[Future[Unwrapped], bool]:
+        """The one about this key, and whether the caller has to put it. Under the lock.
+
+        A KMS that takes one call at a time would else be asked as often as there are
+        callers, and refuse most of them, the key long since held.
+        """
+        asking = self._asking.get(place)
+        if asking is not None:
+            return asking, False
+        asking = self._asking[place] = Future()
+        return asking, True
+
+    def _put(self, place: Place, question: Future[Unwrapped]) -> Unwrapped:
+        try:
+            try:
+                found = self._ask(place)
+            finally:
+                # First: who hears of a failure and asks again puts a new question.
+                with self._lock:
+                    del self._asking[place]
+        except BaseException as error:
+            question.set_exception(error)
+            raise
+        question.set_result(found)
+        return found
 
     def _ask(self, place: Place) -> Unwrapped:
         # Counted from before: what was destroyed meanwhile ends in time as well.
@@ -177,21 +212,32 @@ class Holder:
         Forgetting has a timer of its own: neither a key that nobody asks for any
         more, nor a KMS that hangs, may keep one for longer.
         """
-        if self._timer is None and self._held:
-            next_end = min(held.until for held in self._held.values())
-            pause = max(0.0, next_end - time.monotonic())
-            self._timer = threading.Timer(pause, self._forget_in_time)
-            self._timer.daemon = True
-            self._timer.start()
+        if self._held:
+            self._set_timer(min(held.until for held in self._held.values()))
         if self._renewer is None:
             self._renewer = threading.Thread(
                 target=self._renew, name="key-renewer", daemon=True
             )
             self._renewer.start()
 
+    def _set_timer(self, end: float) -> None:
+        """Forget at `end` what has ended by then, or before. Under the lock."""
+        if self._timer is not None:
+            if self._timer_end <= end:
+                return
+            # What was asked for first and answered last ends before the others.
+            self._timer.cancel()
+        pause = max(0.0, end - time.monotonic())
+        self._timer_end = end
+        self._timer = threading.Timer(pause, self._forget_in_time)
+        self._timer.daemon = True
+        self._timer.start()
+
     def _forget_in_time(self) -> None:
         with self._lock:
-            self._timer = None
+            # Or another one has taken the place of one that was going off already.
+            if self._timer is threading.current_thread():
+                self._timer = None
             self._forget_expired()
             if self._held:
                 self._watch()
@@ -224,8 +270,13 @@ class Holder:
         return None
 
     def _renew_one(self, place: Place) -> None:
+        with self._lock:
+            question, first = self._question(place)
         try:
-            self._ask(place)
+            if first:
+                self._put(place, question)
+            else:
+                question.result()
         except (KeyMissing, WrongContext) as error:
             with self._lock:
                 self._forget(place)
