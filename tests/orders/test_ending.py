@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+import structlog
 from psycopg import errors
 
 from tests.orders.conftest import PASSPHRASE, WHY, Office
@@ -153,6 +154,40 @@ def test_both_are_administrators_at_each_piece(office: Office) -> None:
     assert len(events(election, "order_stopped")) == 1
     # Nor does it begin again with the role.
     assert go_on(office, order).state is State.STOPPED
+
+
+@pytest.mark.parametrize("ends", ["disabled", "viewer"])
+def test_what_needs_one_person_needs_that_one(office: Office, ends: str) -> None:
+    """Nobody goes on with it in the name of somebody who may not do it any more."""
+    name = f"olga-{ends}"
+    ada = office.by("ada")
+    link = setup.invite(ada, name, ["operator"])
+    setup.accept(office.pages, link.secret, name, PASSPHRASE)
+    with stuck(office, 2) as (election, door, ballots):
+        what = ActOnAll(Act.PAUSE, Filter(election=election.id, kind="submit_vote"))
+        order = service.give(office.by(name), election.id, what, WHY)
+        line = office.desk, office.listing, order, Piece(seconds=0, workflows=1)
+        with structlog.testing.capture_logs() as logged:
+            assert carrying.carry_on(office.by(name), *line).done == 1
+            people.set_roles(ada, name, ["administrator"])
+            carrying.carry_on(office.by("bea"), *line)
+        (said,) = [one for one in logged if one["event"] == "order_gone_on"]
+        assert (said["by"], said["given_by"]) == ("bea", name)
+        assert said["order"] == str(order)
+        before = len(events(election, "work_paused"))
+        again = service.give(office.by(name), election.id, what, WHY)
+        if ends == "disabled":
+            people.disable(ada, name)
+        else:
+            people.set_roles(ada, name, ["viewer", "auditor"])
+        found = carrying.carry_on(office.by("bea"), *line[:2], again, line[3])
+        assert (found.state, found.stopped_by, found.done) == (State.STOPPED, None, 0)
+        assert f"{name} is no operator or administrator any more" in (found.said or "")
+        assert len(events(election, "work_paused")) == before
+        resume = ActOnAll(Act.RESUME, Filter(election=election.id))
+        go_on(office, give(office, election, resume), Piece())
+    for ballot in ballots:
+        door.insist(ballot)
 
 
 @pytest.mark.parametrize("more", [{}, {"younger_than": 3600.0}])

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, Engine, func, select, update
 
-from votepyramid.audit.operators import acting_as
+from votepyramid.audit.operators import acting_as, who
 from votepyramid.elections import closing
 from votepyramid.elections.ceremony import CeremonyError
 from votepyramid.engine.control import Desk, WorkRefused
@@ -20,11 +21,14 @@ from votepyramid.orders import service
 from votepyramid.orders.models import OrderRow
 from votepyramid.orders.service import Order, OrderRefused, State
 from votepyramid.orders.what import ActOnAll, ActOnOne, CloseEarly, Settle
+from votepyramid.people import service as people
 from votepyramid.votes import settling
 from votepyramid.votes.settling import Settled
 from votepyramid.work import acting
 from votepyramid.work import service as work
 from votepyramid.work.service import Act
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ _COMES_TO = {
 _DONE_BEFORE = "It had been done before, and the answer was lost."
 # Nothing more is done, and what was done can be looked at.
 _OVER = (State.DONE, State.STOPPED, State.EXPIRED)
+# Who may do what nobody else has to agree to.
+_OPERATING = frozenset({"operator", people.ADMINISTRATOR})
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ def carry_on(
 ) -> Order:
     """Do the next piece; the order as it stands then.
 
-    It ends when one who stands behind it is no administrator any more. Raises
+    It ends when one who stands behind it may not order it any more. Raises
     OrderRefused for one that nobody agreed to or that another process is at, and
     TemporalAway: what was done before is noted, and it can be gone on with.
     """
@@ -89,6 +95,7 @@ def carry_on(
         found = service.get(connection, order)
         if found.state is State.GOING_ON:
             if not _ended_without(engine, found):
+                _say_who(connection, found)
                 doer = acting_as(engine, found.given_by)
                 hands = _Hands(found, doer, desk, listing, piece)
                 _DO[type(found.what)](hands, found.acts_on)
@@ -98,16 +105,33 @@ def carry_on(
 
 
 def _ended_without(engine: Engine, order: Order) -> bool:
-    """Whether it has ended, as two administrators stand behind it no longer."""
+    """Whether it has ended, as those who stand behind it may not order it any more."""
     if order.what.alone:
+        giver = people.somebody(engine, order.given_by)
+        may = not giver.disabled and _OPERATING & set(giver.roles)
+        gone, lost = None if may else giver.name, "operator or administrator"
+    else:
+        with engine.connect() as connection:
+            gone = service.missing(connection, order.given_by, order.decided_by)
+        lost = "administrator"
+    if gone is None:
         return False
     with engine.begin() as connection:
-        gone = service.missing(connection, order.given_by, order.decided_by)
-        if gone is None:
-            return False
-        said = f"{gone} is no administrator any more: order it anew."
+        said = f"{gone} is no {lost} any more: order it anew."
         service.end(connection, order.id, None, said)
-        return True
+    return True
+
+
+def _say_who(connection: Connection, order: Order) -> None:
+    """Its events name who gave it; who pressed for this piece is in the log alone."""
+    pressed_by = who(connection)
+    if pressed_by != order.given_by:
+        log.info(
+            "order_gone_on",
+            order=str(order.id),
+            by=pressed_by,
+            given_by=order.given_by,
+        )
 
 
 def _act_on_one(hands: _Hands, what: ActOnOne) -> None:
