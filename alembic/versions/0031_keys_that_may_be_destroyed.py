@@ -1,7 +1,7 @@
 """When the place of a key-encryption key was asked to destroy it.
 
-Revision: 0030
-Follows: 0029
+Revision: 0031
+Follows: 0030
 
 A place that does not know a key has destroyed it only if it was asked to: it may be
 another account's, and live. Of those that were retired before, each was asked for.
@@ -12,8 +12,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0030"
-down_revision = "0029"
+revision = "0031"
+down_revision = "0030"
 branch_labels = None
 depends_on = None
 
