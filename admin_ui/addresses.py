@@ -8,10 +8,16 @@ from urllib.parse import urlsplit
 
 from pyramid.response import Response
 
+from admin_ui.forms import FormInvalid
+
 
 def local(request: Any, target: str | None) -> str:
     """The target if it is an address of these pages, else the first page's."""
-    parts = urlsplit(target or "")
+    try:
+        parts = urlsplit(target or "")
+    except ValueError:
+        # Such as "//[", which begins an address of IPv6 and goes no further.
+        return "/"
     if f"{parts.scheme}://{parts.netloc}" == request.services.origin:
         parts = parts._replace(scheme="", netloc="")
     path = parts.geturl()
@@ -28,7 +34,7 @@ def wanted(request: Any) -> str:
     """Where the address says that one wanted to be, if that is on these pages."""
     try:
         return local(request, request.GET.get("next"))
-    except UnicodeDecodeError:
+    except FormInvalid:
         return "/"
 
 

@@ -44,7 +44,10 @@ def file(request: Any, name: str, longest: int) -> bytes:
 
     Raises FormInvalid when it is longer.
     """
-    (value,) = request.POST.getall(name) or [b""]
+    values = request.POST.getall(name) or [b""]
+    if len(values) != 1:
+        raise FormInvalid(f"The field {name} must be there once")
+    (value,) = values
     if not hasattr(value, "file"):
         return b""
     content: bytes = value.file.read(longest + 1)

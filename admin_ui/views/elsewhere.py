@@ -188,11 +188,7 @@ def _provider(request: Any) -> Provider:
 
 def _answer(request: Any) -> Answer:
     """What else a provider adds is not looked at. Raises FormInvalid."""
-
-    try:
-        query = request.GET
-    except UnicodeDecodeError:
-        raise forms.FormInvalid("The address is not UTF-8") from None
+    query = request.GET
 
     def one(name: str) -> str | None:
         values = query.getall(name)
