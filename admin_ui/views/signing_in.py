@@ -11,11 +11,11 @@ from pyramid.view import view_config
 from admin_ui import forms
 from admin_ui.addresses import local, wanted
 from admin_ui.permissions import Permission
-from admin_ui.policy import RECENT_S, cookie_name
+from admin_ui.policy import RECENT_S, NotSignedIn, cookie_name
 from admin_ui.rendering import seconds
 from votepyramid.people import service as people
 from votepyramid.people import sessions, setup, signing_in
-from votepyramid.people.errors import PasswordRefused, PeopleError
+from votepyramid.people.errors import PasswordRefused, PeopleError, SessionEnded
 from votepyramid.web.policy import ANYONE
 
 
@@ -73,11 +73,11 @@ def sign_in_again_page(request: Any) -> dict[str, Any]:
 def sign_in_again(request: Any) -> Any:
     """Notes in the session that its person was here just now."""
     form = forms.read(request, "passphrase", "next")
-    session = request.identity
     engine = request.services.engine
     try:
-        person = signing_in.sign_in(engine, session.name, form["passphrase"])
-        sessions.renew(engine, session.id, person.id)
+        signing_in.sign_in_again(engine, request.identity, form["passphrase"])
+    except SessionEnded:
+        raise NotSignedIn from None
     except PeopleError as error:
         request.response.status_code = 403
         return sign_in_again_page(request) | {

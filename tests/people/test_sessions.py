@@ -73,6 +73,21 @@ def test_being_seen_puts_off_the_idle_end_and_not_the_other(
     assert sql("SELECT expires_at FROM people_sessions") == before
 
 
+def test_what_asks_by_itself_puts_off_no_end(
+    engine: Engine, sql: Sql, opened: Opened
+) -> None:
+    almost = "clock_timestamp() - interval '29 minutes'"
+    sql(f"UPDATE people_sessions SET seen_at = {almost}")
+    before = sql("SELECT seen_at FROM people_sessions")
+    by_itself = sessions.read(engine, opened.secret, seen=False)
+    assert sql("SELECT seen_at FROM people_sessions") == before
+    seen = sessions.read(engine, opened.secret)
+    assert (seen.name, seen.roles) == (by_itself.name, by_itself.roles)
+    sql("UPDATE people_sessions SET seen_at = seen_at - interval '30 minutes'")
+    with pytest.raises(SessionEnded):
+        sessions.read(engine, opened.secret, seen=False)
+
+
 @pytest.mark.parametrize("secret", ["", "x", "A" * 43, "A" * 44, "\u00e4" * 43])
 def test_what_is_no_secret_is_no_session(
     engine: Engine, opened: Opened, secret: str

@@ -11,9 +11,15 @@ from argon2 import PasswordHasher
 from sqlalchemy import Engine
 
 from tests.people.conftest import PASSWORD, add, at_once
-from votepyramid.people import passwords, service, setup
-from votepyramid.people.errors import PersonDisabled, SignInRefused
-from votepyramid.people.signing_in import FREE_ATTEMPTS, sign_in
+from votepyramid.people import passwords, service, sessions, setup
+from votepyramid.people.errors import (
+    PassphraseWrong,
+    PersonDisabled,
+    SessionEnded,
+    SignInRefused,
+)
+from votepyramid.people.sessions import Session
+from votepyramid.people.signing_in import FREE_ATTEMPTS, sign_in, sign_in_again
 
 Sql = Callable[..., Any]
 WRONG = "ten blue bottles stood"
@@ -157,3 +163,76 @@ def test_a_new_passphrase_takes_the_place_of_the_old(engine: Engine) -> None:
     service.disable(engine, "bob")
     with pytest.raises(PersonDisabled):
         service.set_password(engine, "bob", WRONG)
+
+
+@pytest.fixture
+def inside(engine: Engine, sql: Sql) -> Session:
+    """Of ada, who signed in an hour ago."""
+    add(engine, "ada", "administrator")
+    opened = sessions.open(engine, sign_in(engine, "ada", PASSWORD).id)
+    sql("UPDATE people_sessions SET signed_in_at = signed_in_at - interval '1 hour'")
+    return sessions.read(engine, opened.secret)
+
+
+def wrong_inside(engine: Engine, session: Session, times: int) -> list[str]:
+    said = []
+    for _ in range(times):
+        with pytest.raises(PassphraseWrong) as refusal:
+            sign_in_again(engine, session, WRONG)
+        said.append(str(refusal.value))
+    return said
+
+
+def test_a_stranger_at_the_door_keeps_nobody_inside_from_acting(
+    engine: Engine, sql: Sql, inside: Session
+) -> None:
+    refused(engine, "ada", WRONG, FREE_ATTEMPTS)
+    locked = sql("SELECT failed_count, locked_until FROM people")
+    assert locked[0][0] == FREE_ATTEMPTS
+    sign_in_again(engine, inside, PASSWORD)
+    recent = "SELECT clock_timestamp() - signed_in_at < interval '1 minute' "
+    assert sql(f"{recent} FROM people_sessions") == [(True,)]
+    # And whoever is inside opens no door to who is outside.
+    assert sql("SELECT failed_count, locked_until FROM people") == locked
+    refused(engine, "ada", PASSWORD)
+
+
+def test_wrong_ones_inside_are_counted_there_and_end_the_session(
+    engine: Engine, sql: Sql, inside: Session, logged: list[dict[str, Any]]
+) -> None:
+    said = wrong_inside(engine, inside, FREE_ATTEMPTS - 1)
+    assert "4 times more" in said[0] and "once more" in said[-1]
+    # In a row: the right one begins anew.
+    sign_in_again(engine, inside, PASSWORD)
+    wrong_inside(engine, inside, FREE_ATTEMPTS - 1)
+    for password in (WRONG, PASSWORD):
+        with pytest.raises(SessionEnded):
+            sign_in_again(engine, inside, password)
+    assert sessions.listed(engine, "ada") == []
+    alarms = [line for line in logged if line["log_level"] == "error"]
+    assert [line["event"] for line in alarms] == ["session_guessed_at"]
+    assert sql("SELECT failed_count, locked_until FROM people") == [(0, None)]
+    assert sign_in(engine, "ada", PASSWORD).name == "ada"
+
+
+def test_guesses_at_once_inside_are_counted_before_they_are_looked_at(
+    engine: Engine,
+    sql: Sql,
+    inside: Session,
+    logged: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(passwords, "_PATIENCE_S", 60.0)
+    done = at_once([partial(sign_in_again, engine, inside, WRONG) for _ in range(12)])
+    assert all(isinstance(one, PassphraseWrong | SessionEnded) for one in done)
+    assert sum(isinstance(one, PassphraseWrong) for one in done) < FREE_ATTEMPTS
+    assert sql("SELECT failed_count FROM people_sessions") == [(FREE_ATTEMPTS,)]
+    assert sum(line["log_level"] == "error" for line in logged) == 1
+
+
+def test_who_is_disabled_gives_no_passphrase_again(
+    engine: Engine, inside: Session, sql: Sql
+) -> None:
+    sql("UPDATE people SET disabled_at = clock_timestamp()")
+    with pytest.raises(SessionEnded):
+        sign_in_again(engine, inside, PASSWORD)

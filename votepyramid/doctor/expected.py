@@ -197,6 +197,7 @@ ADMINISTRATORS: dict[str, set[str]] = {
         "UPDATE (seen_at)",
         "UPDATE (signed_in_at)",
         "UPDATE (second_factor_at)",
+        "UPDATE (failed_count)",
         "UPDATE (revoked_at)",
         "DELETE",
     },

@@ -54,6 +54,16 @@ class SignInRefused(PeopleError):
         )
 
 
+class PassphraseWrong(PeopleError):
+    """Who is signed in gave another passphrase than theirs."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__(
+            "the passphrase is wrong: check it; this session ends when it is wrong "
+            + ("once more" if left == 1 else f"{left} times more")
+        )
+
+
 class SessionEnded(PeopleError):
     """There is no such session, or it is over."""
 

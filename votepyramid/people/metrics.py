@@ -6,8 +6,9 @@ from prometheus_client import Counter
 
 _ALARMS = Counter(
     "votepyramid_people_alarms_total",
-    "Sign-ins that somebody should look at: an account was locked out, a security key "
-    "counts as a copy would, or the identity provider cannot be asked",
+    "Sign-ins that somebody should look at: an account was locked out or a session "
+    "ended by wrong passphrases, a security key counts as a copy would, or the "
+    "identity provider cannot be asked",
     ["alarm"],
 )
 # There from the start, so that also the first one is an increase.

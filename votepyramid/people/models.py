@@ -77,6 +77,8 @@ class PersonSession(Base):
     )
     # When a security key was last shown in this session.
     second_factor_at: Mapped[datetime | None] = mapped_column(_TIME)
+    # Wrong passphrases in a row that were given again in it.
+    failed_count: Mapped[int] = mapped_column(Integer, server_default="0")
     expires_at: Mapped[datetime] = mapped_column(_TIME)
     revoked_at: Mapped[datetime | None] = mapped_column(_TIME)
 

@@ -1,7 +1,8 @@
 """Sessions of people: a random secret in a cookie, its hash and its times in Postgres.
 
-They end by the database's clock: half an hour after they were last seen, twelve hours
-after they began (NIST SP 800-63B, AAL2), when revoked, or when the person is disabled.
+They end by the database's clock: half an hour after their person was last seen, twelve
+hours after they began (NIST SP 800-63B, AAL2), when revoked, or when the person is
+disabled. A page that asks by itself shows nobody.
 """
 
 from __future__ import annotations
@@ -113,36 +114,23 @@ def _proven(since: float | None) -> timedelta:
     return timedelta(seconds=longest if since is None else min(since, longest))
 
 
-def read(engine: Engine, text: str) -> Session:
-    """The session of a secret; notes that it was seen. Raises SessionEnded."""
+def read(engine: Engine, text: str, *, seen: bool = True) -> Session:
+    """The session of a secret; notes if its person was `seen`. Raises SessionEnded."""
     kept = secret.kept(text)
     if kept is None:
         raise SessionEnded
     now = func.clock_timestamp()
-    seen = (
-        update(PersonSession)
-        .where(
-            PersonSession.id == kept,
-            alive(),
-            Person.id == PersonSession.person,
-            Person.disabled_at.is_(None),
-        )
-        .values(seen_at=now)
-        .returning(
-            PersonSession.id,
-            Person.id.label("person"),
-            Person.name,
-            Person.roles,
-            extract("epoch", now - PersonSession.signed_in_at).label("since"),
-            extract("epoch", now - PersonSession.second_factor_at).label("second"),
-            exists()
-            .where(Authenticator.person == Person.id)
-            .correlate(Person)
-            .label("has_authenticator"),
-        )
+    whose = (
+        PersonSession.id == kept,
+        alive(),
+        Person.id == PersonSession.person,
+        Person.disabled_at.is_(None),
     )
+    noted = update(PersonSession).where(*whose).values(seen_at=now)
+    known = _known(now)
+    asked = noted.returning(*known) if seen else select(*known).where(*whose)
     with engine.begin() as connection:
-        row = connection.execute(seen).first()
+        row = connection.execute(asked).first()
     if row is None:
         raise SessionEnded
     return Session(
@@ -153,6 +141,22 @@ def read(engine: Engine, text: str) -> Session:
         float(row.since),
         None if row.second is None else float(row.second),
         row.has_authenticator,
+    )
+
+
+def _known(now: Any) -> tuple[Any, ...]:
+    """What a `Session` is made of."""
+    return (
+        PersonSession.id,
+        Person.id.label("person"),
+        Person.name,
+        Person.roles,
+        extract("epoch", now - PersonSession.signed_in_at).label("since"),
+        extract("epoch", now - PersonSession.second_factor_at).label("second"),
+        exists()
+        .where(Authenticator.person == Person.id)
+        .correlate(Person)
+        .label("has_authenticator"),
     )
 
 
@@ -172,7 +176,9 @@ def renew(
         renewed = connection.execute(
             update(PersonSession)
             .where(PersonSession.id == session, PersonSession.person == person, alive())
-            .values(signed_in_at=func.clock_timestamp() - _proven(since))
+            .values(
+                signed_in_at=func.clock_timestamp() - _proven(since), failed_count=0
+            )
         )
         if renewed.rowcount != 1:
             raise SessionEnded
@@ -202,11 +208,16 @@ def listed(engine: Engine, name: str) -> list[Shown]:
 
 def sign_out(engine: Engine, session: Session) -> None:
     """End a session, as its person leaves. Raises SessionEnded."""
+    if not end(engine, session):
+        raise SessionEnded
+    log.info("person_signed_out", person=session.name)
+
+
+def end(engine: Engine, session: Session) -> bool:
+    """End a session; whether it had not ended before."""
     ending = _ending(session.person).where(PersonSession.id == session.id)
     with engine.begin() as connection:
-        if not connection.execute(ending).rowcount:
-            raise SessionEnded
-    log.info("person_signed_out", person=session.name)
+        return connection.execute(ending).rowcount == 1
 
 
 def revoke(engine: Engine, name: str, session: bytes) -> None:

@@ -1,7 +1,9 @@
 """Signing in with a passphrase, and what keeps guessers out.
 
 An attempt is counted before its passphrase is looked at, so that a thousand guesses at
-once are not looked at before the first has been counted.
+once are not looked at before the first has been counted. Who is inside and gives their
+passphrase again is counted in their session: a stranger at the door cannot keep them
+from acting.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from typing import Any, NoReturn
 import structlog
 from sqlalchemy import Engine, Row, case, func, literal, or_, update
 
-from votepyramid.people import acts, metrics, passwords
-from votepyramid.people.errors import SignInRefused
-from votepyramid.people.models import Person
+from votepyramid.people import acts, metrics, passwords, sessions
+from votepyramid.people.errors import PassphraseWrong, SessionEnded, SignInRefused
+from votepyramid.people.models import Person, PersonSession
 from votepyramid.people.names import is_name
+from votepyramid.people.sessions import Session
 
 log = structlog.get_logger()
 
@@ -54,6 +57,52 @@ def sign_in(engine: Engine, name: str, password: str) -> SignedIn:
         raise SignInRefused
     log.info("person_signed_in", person=person.name)
     return SignedIn(person.id, person.name, tuple(person.roles))
+
+
+def sign_in_again(engine: Engine, session: Session, password: str) -> None:
+    """Note in a session that its person gave their passphrase again.
+
+    The account's own counter and lockout have no part in it. After as many wrong ones
+    as an account may have the session ends. Raises PassphraseWrong, SessionEnded, Busy.
+    """
+    with passwords.place():
+        tried = _count_inside(engine, session)
+        if tried is None:
+            raise _guessed(engine, session)
+        if not passwords.matches(tried.password_hash, password):
+            left = FREE_ATTEMPTS - tried.failed_count
+            if left <= 0:
+                raise _guessed(engine, session)
+            log.warning("sign_in_again_refused", person=session.name, left=left)
+            raise PassphraseWrong(left)
+    sessions.renew(engine, session.id, session.person)
+    log.info("person_signed_in_again", person=session.name)
+
+
+def _count_inside(engine: Engine, session: Session) -> Row[Any] | None:
+    """Count an attempt in the session; None when it has none left, or is over."""
+    counted = (
+        update(PersonSession)
+        .where(
+            PersonSession.id == session.id,
+            PersonSession.failed_count < FREE_ATTEMPTS,
+            sessions.alive(),
+            Person.id == PersonSession.person,
+            Person.disabled_at.is_(None),
+        )
+        .values(failed_count=PersonSession.failed_count + 1)
+        .returning(PersonSession.failed_count, Person.password_hash)
+    )
+    with engine.begin() as connection:
+        return connection.execute(counted).first()
+
+
+def _guessed(engine: Engine, session: Session) -> SessionEnded:
+    """End the session; the alarm is that of an account: somebody guesses."""
+    if sessions.end(engine, session):
+        metrics.LOCKED_OUT.inc()
+        log.error("session_guessed_at", person=session.name, failed=FREE_ATTEMPTS)
+    return SessionEnded()
 
 
 def _count(engine: Engine, name: str) -> Row[Any] | None:
