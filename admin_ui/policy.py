@@ -21,6 +21,8 @@ from votepyramid.people.errors import SessionEnded
 from votepyramid.people.sessions import Session
 from votepyramid.web.policy import SAFE, add_policy
 
+# By nginx, about each request to Temporal's console: see views/console.py.
+ASKED_BY_THE_PROXY = ("console.allowed", "console.operator")
 # How long a sign-in holds for acts that ask for a recent one.
 RECENT_S = 15 * 60
 
@@ -93,10 +95,23 @@ def _session(request: Any) -> Session | None:
     secret = request.cookies.get(cookie_name(request))
     if secret is None:
         return None
+    by_itself = _by_itself(request)
     try:
-        return sessions.read(request.services.engine, secret)
+        return sessions.read(request.services.engine, secret, seen=not by_itself)
     except SessionEnded:
         return None
+
+
+def _by_itself(request: Any) -> bool:
+    """Whether a page asks with nobody at it: no session must last by that.
+
+    A page that renews itself, and what scripts of Temporal's console ask for. A person
+    opens or reloads one of the console's pages, which the browser says.
+    """
+    route = getattr(request.matched_route, "name", "")
+    if route in ASKED_BY_THE_PROXY:
+        return bool(request.headers.get("Sec-Fetch-Mode") != "navigate")
+    return "HX-Request" in request.headers and request.method in SAFE
 
 
 def _needs_a_key(request: Any, permission: str, session: Session) -> bool:

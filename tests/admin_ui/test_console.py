@@ -24,6 +24,7 @@ from tests.admin_ui.production import (
     shown,
 )
 from tests.admin_ui.test_second_factor import SHOW
+from tests.admin_ui.test_signing_in import IDLE, SINCE, sql
 from tests.admin_ui.test_work import Beside
 from tests.support.faults import Console
 from tests.support.fronts import Nginx
@@ -284,6 +285,45 @@ def test_the_pages_are_behind_tls_as_they_are(site: Site) -> None:
     assert cookie.startswith("__Host-votepyramid=")
     for part in ("Path=/", "secure", "HttpOnly", "SameSite=Lax"):
         assert part.lower() in cookie.lower()
+
+
+def test_who_tries_over_and_over_to_sign_in_is_held_back(site: Site) -> None:
+    """By an address of their own: those at another sign in all the while."""
+    stranger = httpx2.Client(
+        base_url=site.pages,
+        transport=httpx2.HTTPTransport(verify=False, local_address="127.0.0.2"),
+        headers={"Origin": site.pages},
+    )
+    with stranger, site.client(site.visitor(), site.pages) as another:
+        wrong = {"name": "my-secret", "passphrase": "x", "next": "/"}
+        assert stranger.post("/sign-in?next=/work", data=wrong).status_code == 403
+        # No form, so that no passphrase is looked at.
+        tried = [stranger.post("/sign-in", data={"x": "y"}) for _ in range(40)]
+        assert [one.status_code for one in tried[:15]] == [400] * 15
+        assert tried[-1].status_code == 429
+        assert "Wait a minute" in tried[-1].text
+        assert int(tried[-1].headers["Retry-After"]) == 60
+        for path in ("/set-up", "/sign-in/provider", "/set-up/provider", "/%73ign-in"):
+            assert stranger.post(path).status_code == 429, path
+        # Looking is free, and so is everybody else.
+        assert stranger.get("/sign-in").status_code == 200
+        own = {"Origin": site.pages}
+        assert another.post("/sign-in", data={}, headers=own).status_code == 400
+    # What the runbook sends to: when, from where, and no name.
+    written = (site.folder / "votepyramid-sign-in.log").read_text()
+    for status in (403, 400, 429):
+        assert f" 127.0.0.2 /sign-in {status}\n" in written
+    assert "my-secret" not in written and "next" not in written
+
+
+def test_a_console_that_is_left_open_keeps_nobody_signed_in(site: Site) -> None:
+    site.office.add("con-idle", "viewer")
+    with site.client(site.visitor("con-idle")) as client:
+        for mode, counts in (("cors", False), ("navigate", True)):
+            sql(site.office, f"{IDLE} '20 minutes'", "con-idle")
+            headers = {"Sec-Fetch-Mode": mode}
+            assert client.get("/namespaces", headers=headers).status_code == 200
+            assert (sql(site.office, SINCE, "con-idle") < 600) == counts
 
 
 def test_the_console_leads_to_what_is_written_of_it(site: Site) -> None:

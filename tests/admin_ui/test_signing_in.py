@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx2
+import psycopg
 import pytest
 
 from tests.admin_ui.conftest import PASSPHRASE, Office
 from tests.support.needs import needs
 from votepyramid.audit.operators import acting_as
 from votepyramid.people import sessions, setup
+from votepyramid.people.errors import SignInRefused
+from votepyramid.people.signing_in import FREE_ATTEMPTS, sign_in
 
 pytestmark = needs("chromium")
 
@@ -118,3 +123,86 @@ def test_a_form_is_ours_or_it_is_refused(office: Office) -> None:
             f"{office.url}/sign-in", data=data, headers={"Origin": office.url}
         )
         assert answer.status_code == 400, data
+
+
+def sql(office: Office, query: str, person: str) -> Any:
+    """Run it about a person's sessions; the first column of its one row."""
+    whose = " WHERE person = (SELECT id FROM people WHERE name = %s)"
+    with psycopg.connect(office.engine.database.owner_url) as db:
+        done = db.execute(query + whose, [person])
+        return done.fetchall()[0][0] if done.description else None
+
+
+LATER = "UPDATE people_sessions SET signed_in_at = signed_in_at - interval '1 hour'"
+IDLE = "UPDATE people_sessions SET seen_at = clock_timestamp() - interval "
+SINCE = (
+    "SELECT extract(epoch FROM clock_timestamp() - max(seen_at))::int "
+    "FROM people_sessions"
+)
+
+
+def test_a_stranger_keeps_nobody_inside_from_acting(office: Office) -> None:
+    office.add("attacked", "administrator")
+    visitor = office.visitor("attacked")
+    sql(office, LATER, "attacked")
+    for _ in range(FREE_ATTEMPTS):
+        with pytest.raises(SignInRefused):
+            sign_in(office.people, "attacked", "wrong wrong wrong")
+    visitor.go("/new-election")
+    assert visitor.heading == "Sign in again"
+    visitor.fill(passphrase="wrong wrong wrong")
+    visitor.press("Sign in")
+    assert "4 times more" in visitor.page.get_by_role("alert").inner_text()
+    visitor.fill(passphrase=PASSPHRASE)
+    visitor.press("Sign in")
+    assert visitor.path == "/new-election"
+    visitor.go("/people/attacked")
+    visitor.press("Unlock")
+    assert office.visitor("attacked").path == "/"
+
+
+def test_a_session_in_which_somebody_guesses_ends(office: Office) -> None:
+    office.add("guessed", "viewer")
+    visitor = office.visitor("guessed")
+    visitor.go("/sign-in/again")
+    for _ in range(FREE_ATTEMPTS):
+        visitor.fill(passphrase="wrong wrong wrong")
+        visitor.press("Sign in")
+    assert visitor.heading == "You are not signed in"
+    visitor.go("/")
+    assert visitor.heading == "Sign in"
+    # The account is as it was.
+    assert office.visitor("guessed").path == "/"
+
+
+def test_a_page_that_renews_itself_keeps_nobody_signed_in(office: Office) -> None:
+    office.add("idle", "viewer")
+    visitor = office.visitor("idle")
+    assert visitor.path == "/"
+    sql(office, f"{IDLE} '29 minutes 52 seconds'", "idle")
+    visitor.page.wait_for_url("**/sign-in")
+    assert visitor.heading == "Sign in"
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "counts"),
+    [
+        ("/", {}, True),
+        ("/", {"HX-Request": "true"}, False),
+        ("/elections/demo", {"HX-Request": "true"}, False),
+        # As nginx asks about a request to Temporal's console.
+        ("/console/allowed", {"Sec-Fetch-Mode": "navigate"}, True),
+        ("/console/allowed", {"Sec-Fetch-Mode": "cors"}, False),
+        ("/console/allowed", {}, False),
+    ],
+)
+def test_who_is_at_a_page_is_seen(
+    office: Office, path: str, headers: dict[str, str], counts: bool
+) -> None:
+    with httpx2.Client(base_url=office.url) as client:
+        form = {"name": "viewer", "passphrase": PASSPHRASE, "next": "/"}
+        answer = client.post("/sign-in", data=form, headers={"Origin": office.url})
+        assert answer.status_code == 303
+        sql(office, f"{IDLE} '20 minutes'", "viewer")
+        assert client.get(path, headers=headers).status_code in (200, 204)
+    assert (sql(office, SINCE, "viewer") < 600) == counts
