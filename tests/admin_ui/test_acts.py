@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.admin_ui.browsing import Visitor
-from tests.admin_ui.conftest import PASSPHRASE, Office
+from tests.admin_ui.conftest import PASSPHRASE, ROLES, Office
 from tests.admin_ui.test_pages import WORK
 from tests.admin_ui.test_work import Beside, text
 from tests.support.elections import MadeElection
@@ -151,17 +151,26 @@ def _reloaded(visitor: Visitor, said: str) -> bool:
 def test_two_administrators_reset(office: Office, stuck: Stuck) -> None:
     first, second = office.visitor(FIRST), office.visitor(SECOND)
     at(first, stuck).page.locator("[name=before]").select_option(CHECK_ELIGIBILITY)
+    run = _run(stuck)
     where = order(first, stuck, "Reset")
-    stuck.mend()
+    assert _run(stuck) == run
     second.go(where)
     second.press("Agree, and do it")
+    assert "done" in second.heading, text(second)
+    (event,) = events(stuck.election, "work_reset")
+    assert (event["by"], event["second"]) == (FIRST, SECOND)
+    assert (event["reason"], event["before"]) == (WHY, CHECK_ELIGIBILITY)
+    # It has begun anew, and is held by the same fault until that is mended.
+    assert _run(stuck) != run
+    assert stuck.status().status_code == 202
+    stuck.mend()
     stuck.recorded_once()
-    found = events(stuck.election, "work_reset")
-    # Mended, it may have ended before it could be reset: then nothing was done.
-    if found:
-        assert (found[0]["second"], found[0]["before"]) == (SECOND, CHECK_ELIGIBILITY)
-    else:
-        assert "already" in text(second) or "gone on since" in text(second)
+
+
+def _run(stuck: Stuck) -> str:
+    """The id of the workflow's present run."""
+    found = stuck.console.describe(stuck.workflow_id)
+    return str(found.workflow_execution_info.execution.run_id)
 
 
 def test_an_order_is_declined_or_taken_back(office: Office, stuck: Stuck) -> None:
@@ -260,6 +269,28 @@ def test_whom_one_invited_is_no_second_one(
         assert "Let an administrator agree" in text(other)
     assert stuck.status().status_code == 202
     assert events(stuck.election, "order_agreed", "work_terminated") == []
+
+
+def test_an_order_is_seen_by_every_role(office: Office, stuck: Stuck) -> None:
+    where = order(office.visitor(FIRST), stuck, "Terminate")
+    pressed = {FIRST: ["Take it back"], SECOND: ["Agree, and do it", "Decline"]}
+    for name in (*ROLES, SECOND):
+        visitor = office.visitor(name)
+        assert visitor.go(where).status == 200
+        assert "1 vote" in text(visitor) or eventually(
+            partial(_reloaded, visitor, "1 vote")
+        )
+        main = visitor.page.get_by_role("main")
+        assert main.get_by_role("button").all_inner_texts() == pressed.get(name, [])
+        if name not in pressed:
+            assert "It waits for a second administrator." in text(visitor)
+        assert visitor.violations() == [], name
+        # What is not offered is refused, and in words.
+        if name not in pressed:
+            for act in ("agree", "decline", "stop"):
+                assert _posted(visitor, f"{where}/{act}") == 403, (name, act)
+    assert stuck.status().status_code == 202
+    assert events(stuck.election, "order_agreed", "order_declined") == []
 
 
 def test_an_order_expires(office: Office, stuck: Stuck) -> None:
