@@ -130,9 +130,16 @@ def _plain(inline: Token) -> str:
     return "".join(child.content for child in inline.children or [])
 
 
+def _table(_: object, tokens: list[Token], index: int, *_more: object) -> str:
+    """One that is wider than the window is scrolled, also by the keyboard."""
+    number = sum(token.type == "table_open" for token in tokens[: index + 1])
+    how = f'tabindex="0" role="region" aria-label="Table {number}"'
+    return f'<div class="wide sheet" {how}><table>\n'
+
+
 @cache
 def _reader() -> MarkdownIt:
     made = MarkdownIt("commonmark", {"html": False}).enable("table")
-    made.add_render_rule("table_open", lambda *_: '<div class="wide sheet"><table>\n')
+    made.add_render_rule("table_open", _table)
     made.add_render_rule("table_close", lambda *_: "</table></div>\n")
     return made

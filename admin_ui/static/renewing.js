@@ -25,7 +25,6 @@ document.addEventListener("htmx:afterSwap", () => stale(false));
 const touched = (form) =>
   form.querySelector("details[open]") !== null ||
   [...form.querySelectorAll("input[type=text]")].some((one) => one.value);
-const scrolled = new Map();
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const { target, fragment } = event.detail;
   if (target.matches("[data-forms]")) {
@@ -37,9 +36,16 @@ document.addEventListener("htmx:oobBeforeSwap", (event) => {
   for (const old of target.querySelectorAll("details[open]")) {
     fragment.querySelector(`#${old.id}`)?.setAttribute("open", "");
   }
-  for (const old of target.querySelectorAll("[tabindex]")) scrolled.set(old.id, old.scrollTop);
 });
-document.addEventListener("htmx:oobAfterSwap", () => {
-  for (const [id, top] of scrolled) document.getElementById(id)?.scrollTo(0, top);
-  scrolled.clear();
+
+const scrolled = new Map();
+document.addEventListener("htmx:beforeSwap", () => {
+  for (const { id, scrollLeft, scrollTop } of document.querySelectorAll("main [tabindex][id]")) {
+    scrolled.set(id, [scrollLeft, scrollTop]);
+  }
 });
+for (const name of ["htmx:oobAfterSwap", "htmx:afterSwap"]) {
+  document.addEventListener(name, () => {
+    for (const [id, to] of scrolled) document.getElementById(id)?.scrollTo(...to);
+  });
+}

@@ -95,6 +95,21 @@ def test_pages_are_accessible(office: Office, scheme: str) -> None:
         assert visitor.violations() == [], path
 
 
+def test_narrow_pages_are_accessible(office: Office) -> None:
+    """At the width of WCAG 1.4.10: a table may scroll by itself, the page may not."""
+    visitor = office.browsing.visitor(
+        office.url, viewport={"width": 320, "height": 640}
+    )
+    visitor.sign_in("administrator", PASSPHRASE)
+    for path in PAGES:
+        visitor.go(path)
+        # Of each table there is, whether or not it is too wide with what is in it now.
+        assert visitor.page.locator(".wide:not([tabindex])").count() == 0, path
+        assert visitor.violations(".manual") == [], path
+        width = visitor.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 320, path
+
+
 def test_pages_show_what_they_are_about_without_javascript(office: Office) -> None:
     visitor = office.browsing.visitor(office.url, java_script_enabled=False)
     visitor.sign_in("administrator", PASSPHRASE)

@@ -213,7 +213,8 @@ def test_forms_come_and_go_where_nobody_fills_them_in(
     assert visitor.page.locator("#acts[data-old]").count() == 1
     settle.click()
     forget(election)
-    visitor.page.get_by_text("were promised an answer").wait_for(state="detached")
+    promised = visitor.page.locator("#end").get_by_text("were promised an answer")
+    promised.wait_for(state="detached")
     renewed(visitor, "end")
     assert visitor.page.locator("details[open] [name=reason]").is_visible()
     settle.click()
