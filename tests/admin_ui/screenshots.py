@@ -6,12 +6,14 @@ No test of the suite: it is not collected unless it is named.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.admin_ui.browsing import Browsing, Visitor
 from tests.admin_ui.conftest import PASSPHRASE, Office
+from tests.admin_ui.test_exports import EXPORTS, exporter, start
 from tests.admin_ui.test_pages import WORK
 from tests.admin_ui.test_work import Beside, text
 from tests.house.source import ROOT
@@ -33,10 +35,12 @@ SIZE = {"width": 1180, "height": 760}
 class Camera:
     """Somebody at the pages, and where the pictures go."""
 
-    def __init__(self, browsing: Browsing, url: str, scheme: str) -> None:
+    def __init__(
+        self, browsing: Browsing, url: str, scheme: str, who: str = "operator"
+    ) -> None:
         how = {"viewport": SIZE, "color_scheme": scheme}
         self.visitor: Visitor = browsing.visitor(url, **how)
-        self.visitor.sign_in("operator", PASSPHRASE)
+        self.visitor.sign_in(who, PASSPHRASE)
 
     def take(
         self,
@@ -96,4 +100,18 @@ def test_take_them(office: Office, stuck: Stuck, tmp_path: Path) -> None:
         given = orders.give(by, name, what, why)
         light.take("order", f"/orders/{given}", "as if never sent", whole=True)
         dark.take("now", "/?still=1", "waits for a second", without="No sequencer")
-    stuck.mend()
+        stuck.mend()
+        take_what_auditors_see(office, stuck.election)
+
+
+def take_what_auditors_see(office: Office, election: MadeElection) -> None:
+    """And what others see in its place."""
+    camera = partial(Camera, office.browsing, office.url, "light")
+    auditor, administrator = camera("auditor"), camera("administrator")
+    worker = exporter(office, export_wait=1)
+    with stopping(worker):
+        start(auditor.visitor, election)
+        auditor.take("exports", f"{EXPORTS}?still=1", "Download", without="Under way")
+    auditor.take("audit", f"/audit?election={election.id}", "election_opened")
+    administrator.take("people", "/people", "Invite somebody")
+    camera("viewer").take("refused", EXPORTS, "Your roles do not allow this")
