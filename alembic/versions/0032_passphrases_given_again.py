@@ -1,7 +1,7 @@
 """Wrong passphrases that were given again in a session are counted there.
 
-Revision: 0030
-Follows: 0029
+Revision: 0032
+Follows: 0031
 
 Counted with those at the door, a stranger who locks an account would keep its person
 from acting in a session that they have.
@@ -15,8 +15,8 @@ from alembic import op
 from votepyramid.settings import Settings
 from votepyramid.stack.migrations import role_name
 
-revision = "0030"
-down_revision = "0029"
+revision = "0032"
+down_revision = "0031"
 branch_labels = None
 depends_on = None
 
