@@ -72,6 +72,16 @@ def test_an_honest_one_holds_to_the_last_vote(
     assert kinds["kinds"]["vote_accepted"] == 4 and "all known" in kinds["found"]
 
 
+def test_one_in_which_nobody_voted_holds(bureau: Bureau, tmp_path: Path) -> None:
+    """It has no log of receipts at all."""
+    made = bureau.engine.make_election(id="nobody-voted", voters=2)
+    done = verify(finished(bureau, made, tmp_path), "--json")
+    assert done.returncode == 0, done.stdout
+    rows = {r["check"]: r for r in json.loads(done.stdout)["checks"]}
+    assert rows["closing statement"]["found"].startswith("counts and trees are those")
+    assert rows["receipt-log"]["count"] == rows["counts"]["count"] == 0
+
+
 def test_the_closing_statement_that_you_kept(
     bureau: Bureau, election: MadeElection, tmp_path: Path
 ) -> None:

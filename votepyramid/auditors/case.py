@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from votepyramid.auditors.folder import Reading
 from votepyramid.auditors.outside import Kept
 from votepyramid.protocol import manifest as manifests
+from votepyramid.protocol.merkle import EMPTY_ROOT
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -74,7 +75,7 @@ class Case:
     # Of the receipt log: leaf hash to index, tags, root; leaf hashes of receipts.
     leaves: dict[bytes, int] = field(default_factory=dict)
     tags: list[bytes] = field(default_factory=list)
-    root: bytes = b""
+    root: bytes = EMPTY_ROOT
     receipts: set[bytes] = field(default_factory=set)
     # Of the audit log: how often each kind, whom the kinds below name, how many voters
     # were eligible from each roster version on, and the hash of the closing statement.
