@@ -17,9 +17,12 @@ from tests.support import sequencing
 from tests.support.elections import MadeElection
 from tests.support.voting import at_once
 from tests.support.witness import Witness, policy, witnessing
+from votepyramid.auditors.exporting import write
+from votepyramid.auditors.folder import SEAL
 from votepyramid.protocol import manifest as manifests
 from votepyramid.protocol.notes import VerifierKey
 from votepyramid.protocol.policy import Policy
+from votepyramid.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Ring:
     export: Path
     policy: Path
     witnesses: list[Witness]
+    # An engine's, whose settings name the policy.
+    office: Bureau
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +59,7 @@ def ring(bureau: Bureau, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         office = Bureau(replace(bureau.engine, env=env), bureau.checkpoints)
         export = folder / "export"
         assert office.export(election.id, export).returncode == 0
-        yield Ring(election, export, rules, witnesses)
+        yield Ring(election, export, rules, witnesses, office)
 
 
 def log_key(election: MadeElection, origin: str) -> VerifierKey | None:
@@ -124,3 +129,32 @@ def test_without_a_policy_it_says_so(
     assert "bring a --policy" in found["found"]
     # The cosignatures are there all the same.
     assert row(tmp_path / "export", "--policy", str(ring.policy))["count"] == 4
+
+
+def test_one_that_was_cut_off_is_gone_on_with(
+    bureau: Bureau, ring: Ring, tmp_path: Path
+) -> None:
+    """While it waits for the logs, when it has written nothing yet."""
+    waits = bureau.engine.make_election(id="cosigned-later", voters=1)
+    env, folder = ring.office.engine.env, tmp_path / "export"
+    settings = Settings(
+        temporal_address=env["VOTEPYRAMID_TEMPORAL_ADDRESS"],
+        codec_keys_file=env["VOTEPYRAMID_CODEC_KEYS_FILE"],
+        witness_policy=env["VOTEPYRAMID_WITNESS_POLICY"],
+    )
+
+    def cut_off(what: str, done: int, total: int) -> None:
+        assert what == "log entries awaited"
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        write(waits.engine, waits.keys, settings, waits.id, folder, cut_off)
+    bureau.sequence()
+    done = ring.office.export(waits.id, folder)
+    assert done.returncode == 0, done.stdout
+    assert (folder / SEAL).exists() and (folder / "witness-policy").exists()
+    # And in the middle, when it had written its first files.
+    for name in (SEAL, "witness-policy", "manifest.json"):
+        (folder / name).unlink()
+    assert ring.office.export(waits.id, folder).returncode == 0
+    assert (folder / "witness-policy").exists()

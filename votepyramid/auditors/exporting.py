@@ -143,9 +143,9 @@ def write(
     KeyProviderError, SettingsError, what the database raises, and what `tell` does.
     """
     out = Writing(folder, election)
-    _policy(out, settings)
+    policy = _policy(settings)
     behind = wait_for_logs(engine, election, wait, tell)
-    read = _tables(engine, keys, out, election, tell)
+    read = _tables(engine, keys, out, election, policy, tell)
     # What Temporal still has of an unlinked election names voters by reference.
     if read.view.status == "unlinked":
         out.keep_only(PREFIX, set())
@@ -163,15 +163,19 @@ def write(
     return Exported(view.status, made.files, made.sums, lacking, waiting, read.unopened)
 
 
-def _policy(out: Writing, settings: Settings) -> None:
-    if settings.witness_policy:
-        out.write(POLICY, read_policy(Path(settings.witness_policy)).data())
-    else:
-        out.keep_only(POLICY, set())
+def _policy(settings: Settings) -> bytes | None:
+    if not settings.witness_policy:
+        return None
+    return read_policy(Path(settings.witness_policy)).data()
 
 
 def _tables(
-    engine: Engine, keys: ElectionKeys, out: Writing, election: str, tell: Tell
+    engine: Engine,
+    keys: ElectionKeys,
+    out: Writing,
+    election: str,
+    policy: bytes | None,
+    tell: Tell,
 ) -> _Read:
     with engine.connect() as opened:
         connection = opened.execution_options(
@@ -180,7 +184,7 @@ def _tables(
         _be_patient(connection)
         view = elections.get(connection, election)
         signer = _signer(keys, view)
-        _papers(connection, out, view)
+        _papers(connection, out, view, policy)
         for kind, name in LOGS.items():
             _log(connection, out, Log(election, kind), name, tell)
         _receipts(connection, out, election, tell)
@@ -212,7 +216,9 @@ def _signer(keys: ElectionKeys, view: ElectionView) -> SigningKey:
     return keys.signer(view.id, "statements")
 
 
-def _papers(connection: Connection, out: Writing, view: ElectionView) -> None:
+def _papers(
+    connection: Connection, out: Writing, view: ElectionView, policy: bytes | None
+) -> None:
     about = {
         "authority": view.authority,
         "counts": _counts(connection, view.id),
@@ -221,13 +227,20 @@ def _papers(connection: Connection, out: Writing, view: ElectionView) -> None:
         "status": view.status,
         "v": 1,
     }
+    # Before any other file: by it a folder that was left half written is recognised.
     out.write("election.json", json.dumps(about, indent=1).encode() + b"\n")
     out.write("manifest.json", view.signed_manifest.encode())
     closing = finishing.closing(connection, view.id)
-    if closing is not None:
-        out.write(CLOSING, closing.encode())
+    _write_or_remove(out, CLOSING, closing.encode() if closing is not None else None)
+    _write_or_remove(out, POLICY, policy)
+
+
+def _write_or_remove(out: Writing, name: str, data: bytes | None) -> None:
+    """An earlier attempt may have written what is not there any more."""
+    if data is not None:
+        out.write(name, data)
     else:
-        out.keep_only(CLOSING, set())
+        out.keep_only(name, set())
 
 
 def _counts(connection: Connection, election: str) -> dict[str, Any]:
