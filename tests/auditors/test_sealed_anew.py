@@ -130,6 +130,21 @@ def no_histories(kind: str) -> Change:
     return changed
 
 
+def unlinked(count: int, status: str = "unlinked", waiting: int = 0) -> Change:
+    """Without any history, as if they were gone by unlinking."""
+
+    def changed(folder: Path, _election: MadeElection) -> None:
+        shutil.rmtree(folder / "histories")
+        path = folder / "election.json"
+        document = json.loads(path.read_text())
+        document["status"] = status
+        document["counts"]["events"]["election_unlinked"] = count
+        document["counts"]["unpublished"]["audit-log"] += waiting
+        path.write_text(json.dumps(document))
+
+    return changed
+
+
 def one_history_gone(folder: Path, _election: MadeElection) -> None:
     histories(folder, "votes")[-1].unlink()
 
@@ -176,6 +191,10 @@ CASES: dict[str, tuple[Change, str, str]] = {
     "a cast gone": (one_history_gone, "votes and histories", "no workflow"),
     "no casts": (no_histories("votes"), "votes and histories", "no workflow"),
     "no claims": (no_histories("claims"), "claims and histories", "no workflow"),
+    "unlinked never": (unlinked(0), "files", "has not the form"),
+    "unlinked and not": (unlinked(1, "finished", 1), "counts", "is finished, with 1"),
+    "unlinked in no log": (unlinked(1), "counts", "not in the audit log"),
+    "unlinked in a moment": (unlinked(1, waiting=1), "counts", "too early"),
     "another name": (under_another_name, "histories", "another run"),
     "another result": (in_history(another_result), "histories", "last step"),
     "a step gone": (in_history(without_a_step), "histories", ""),

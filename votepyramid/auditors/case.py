@@ -97,8 +97,13 @@ class Case:
 
     @property
     def unlinked(self) -> bool:
-        """Its histories are gone: an export from before has them."""
-        return "election_unlinked" in self.counts["events"]
+        """Its histories are gone: an export from before has them.
+
+        The signed log says so. An export that says so itself, of an event that waits
+        for the log, was made too early.
+        """
+        waits = self.early is not None and self.about["status"] == "unlinked"
+        return "election_unlinked" in self.events or waits
 
     @property
     def election(self) -> str:

@@ -162,6 +162,7 @@ def check_counts(case: Case) -> None:
         if wanted != found:
             raise Discrepancy("counts", f"{found} {what}, where {wanted} are due")
     waiting = _check_events(case)
+    _check_unlinked(case)
     _check_eligible(case)
     asked = f"; {waiting} events wait for the audit log" if waiting else ""
     case.held(
@@ -185,6 +186,17 @@ def _check_eligible(case: Case) -> None:
             "counts",
             f"eligible are {counted} voters, and {said} by the event of the newest "
             f"roster, version {version}",
+        )
+
+
+def _check_unlinked(case: Case) -> None:
+    """Only of an unlinked election histories may be gone: an event has to say so."""
+    counted = case.counts["events"].get("election_unlinked", 0)
+    if counted != (case.about["status"] == "unlinked"):
+        raise Discrepancy(
+            "counts",
+            f"the election is {case.about['status']}, with {counted} events "
+            "election_unlinked",
         )
 
 
@@ -241,6 +253,8 @@ def _about(value: Any) -> dict[str, Any]:
         isinstance(counts, dict)
         and set(counts) == {*_NUMBERS, "events", "unpublished"}
         and _numbers(counts["events"])
+        # What is not there is not counted.
+        and all(counts["events"].values())
         and _numbers(counts["unpublished"])
         and set(counts["unpublished"]) == _LOGS
         and _numbers({name: counts[name] for name in _NUMBERS})
