@@ -70,6 +70,33 @@ def test_no_two_leaves_share_one(
     assert (found.check, found.problem) == ("receipt-log", f"1 leaves repeat a {what}")
 
 
+@pytest.mark.parametrize("log", ["receipt-log", "audit-log"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tile/notes.txt",
+        # Of a shorter log, and of longer ones.
+        "tile/entries/000.p/2",
+        "tile/0/000.p/2",
+        "tile/0/000.p/255",
+        "tile/entries/000",
+        "tile/1/000.p/1",
+        "tile/0/001",
+        # Not as it is written.
+        "tile/0/000.p/03",
+    ],
+)
+def test_no_file_lies_in_a_log_that_is_none_of_it(
+    export: Path, election: MadeElection, log: str, name: str
+) -> None:
+    write(export / log / name, b"seen by nobody")
+    found = check(export, election)
+    assert (found.check, f"{log}/{name} is no file of a log of" in found.problem) == (
+        log,
+        True,
+    ), str(found)
+
+
 def test_no_file_is_listed_twice(export: Path, election: MadeElection) -> None:
     """Of two hashes of a file, a reader takes the one, another reader the other."""
     digest, name = hashlib.sha256(b"another").hexdigest(), "election.json"

@@ -12,11 +12,15 @@ from votepyramid.protocol.checkpoint import Checkpoint, open_checkpoint
 from votepyramid.protocol.encoding import ProtocolError
 from votepyramid.protocol.leaf import leaf_hash
 from votepyramid.protocol.tiles import (
+    TILE_HEIGHT,
     TILE_WIDTH,
+    Bundle,
     Edge,
     Tile,
+    TileError,
     bundles_of_growth,
     parse_bundle,
+    parse_path,
     tiles_of_growth,
 )
 
@@ -32,6 +36,7 @@ class Tree:
         self._case, self._name = case, name
         self._key = manifests.signer(case.manifest, signer)
         self.checkpoint = self._published()
+        self._check_names()
         self._others = case.kept.checkpoints[name]
         for said, where in self._others:
             if said.size > self.checkpoint.size:
@@ -90,6 +95,16 @@ class Tree:
 
     def _read(self, path: str) -> bytes:
         return self._case.reading.read(f"{self._name}/{path}")
+
+    def _check_names(self) -> None:
+        """No file lies below the log that a log of this size does not have."""
+        size, below = self.checkpoint.size, f"{self._name}/"
+        for name in self._case.reading.names(below):
+            path = name.removeprefix(below)
+            if path != "checkpoint" and not _is_part(path, size):
+                raise Discrepancy(
+                    self._name, f"{name} is no file of a log of {size} entries"
+                )
 
     def _published(self) -> Checkpoint:
         note = self._read("checkpoint").decode("utf-8", "replace")
@@ -165,6 +180,18 @@ def _note_roster(case: Case, detail: Detail) -> None:
     if version in case.rosters:
         raise Discrepancy(AUDIT_LOG, f"roster version {version} is imported twice")
     case.rosters[version] = eligible
+
+
+def _is_part(path: str, size: int) -> bool:
+    """Whether it is a tile or a bundle of such a log: a partial one ends a level."""
+    try:
+        part = parse_path(path)
+    except TileError:
+        return False
+    if part.width == TILE_WIDTH:
+        return part.is_in(size)
+    level = 0 if isinstance(part, Bundle) else part.level
+    return part.index * TILE_WIDTH + part.width == size >> TILE_HEIGHT * level
 
 
 def _is_there(case: Case, name: str) -> bool:
