@@ -76,6 +76,21 @@ def test_an_honest_election_holds(export: Path) -> None:
     assert table.splitlines()[-1].endswith(last)
 
 
+def test_receipts_that_are_in_no_log_are_named(bureau: Bureau, tmp_path: Path) -> None:
+    made = bureau.engine.make_election(id="waits-for-the-log", voters=1)
+    (door,) = bureau.engine.doors(made)
+    assert door.cast(door.ballot("v0")).status_code == 200
+    assert bureau.export(made.id, tmp_path / "export").returncode == 0
+    done = verify(tmp_path / "export", "--json")
+    assert done.returncode == 0, done.stdout
+    rows = {one["check"]: one for one in json.loads(done.stdout)["checks"]}
+    inclusion = rows["inclusion"]
+    assert (inclusion["count"], inclusion["unchecked"]) == (0, True)
+    assert "1 wait for it" in inclusion["found"]
+    last = verify(tmp_path / "export").stdout.splitlines()[-1]
+    assert ", inclusion," in last
+
+
 def test_it_says_which_election_it_is(export: Path, election: MadeElection) -> None:
     document = json.loads(verify(export, "--json").stdout)
     assert document["election"] == election.id
