@@ -197,7 +197,7 @@ CASES: dict[str, tuple[Change, str, str]] = {
     "unlinked in a moment": (unlinked(1, waiting=1), "counts", "too early"),
     "another name": (under_another_name, "histories", "another run"),
     "another result": (in_history(another_result), "histories", "last step"),
-    "a step gone": (in_history(without_a_step), "histories", ""),
+    "a step gone": (in_history(without_a_step), "histories", "does not replay"),
     "no history": (in_history(lambda d: d.pop("history")), "histories", "KeyError"),
     "cut": (
         in_history(lambda d: d["history"].update(events=d["history"]["events"][:3])),
@@ -210,7 +210,11 @@ CASES: dict[str, tuple[Change, str, str]] = {
         "does not begin",
     ),
     "a strange event": (in_history(a_strange_event), "histories", "no known type"),
-    "not closed": (in_history(lambda d: d.update(closed=False)), "histories", ""),
+    "not closed": (
+        in_history(lambda d: d.update(closed=False)),
+        "histories",
+        "does not end as a closed or a running workflow",
+    ),
 }
 
 

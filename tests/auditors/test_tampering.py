@@ -102,6 +102,33 @@ def scene(
     forget(bureau.engine.database.owner_url, bureau.checkpoints, name)
 
 
+# What a superuser does to the entries of either log, `{kind}`. One that stands there
+# twice is of no vote or token where the log has others: it would be named for that.
+_ANOTHER = """SELECT {what} FROM log_entries
+        WHERE election = '{e}' AND kind = '{kind}' AND index NOT IN (1, 999)
+        ORDER BY position('"key_made"'::bytea IN entry) DESC, index LIMIT 1"""
+ENTRIES = {
+    "edited": """UPDATE log_entries
+        SET entry = set_byte(entry, 10, 48 + (get_byte(entry, 10) + 1) % 2)
+        WHERE election = '{e}' AND kind = '{kind}' AND index = 1""",
+    "reordered": """UPDATE log_entries SET index = 999
+        WHERE election = '{e}' AND kind = '{kind}' AND index = 0;
+        UPDATE log_entries SET index = 0
+        WHERE election = '{e}' AND kind = '{kind}' AND index = 1;
+        UPDATE log_entries SET index = 1
+        WHERE election = '{e}' AND kind = '{kind}' AND index = 999""",
+    "slipped in": f"""UPDATE log_entries SET index = 999
+        WHERE election = '{{e}}' AND kind = '{{kind}}' AND index = 1;
+        INSERT INTO log_entries (election, kind, index, leaf_hash, entry)
+        {_ANOTHER.replace("{what}", "election, kind, 1, sha256(entry), entry")}""",
+    "exchanged": f"""UPDATE log_entries SET entry = (
+        {_ANOTHER.replace("{what}", "entry")})
+        WHERE election = '{{e}}' AND kind = '{{kind}}' AND index = 1""",
+    "deleted": """DELETE FROM log_entries
+        WHERE election = '{e}' AND kind = '{kind}' AND index = 1""",
+}
+LOGS = {"receipts": "receipt-log", "audit": "audit-log"}
+
 # What a superuser does; the check that finds it, and what it says.
 CASES = {
     "vote deleted": (
@@ -128,32 +155,6 @@ CASES = {
           WHERE receipt_hash = '{last}') WHERE receipt_hash = '{first}'""",
         "receipts",
         "there twice",
-    ),
-    "entry edited": (
-        """UPDATE log_entries
-        SET entry = set_byte(entry, 20, 65 + get_byte(entry, 20) % 2)
-        WHERE election = '{e}' AND kind = 'receipts' AND index = 1""",
-        "receipt-log",
-        "not made of its entries",
-    ),
-    "entries reordered": (
-        """UPDATE log_entries SET index = 9
-        WHERE election = '{e}' AND kind = 'receipts' AND index = 0;
-        UPDATE log_entries SET index = 0
-        WHERE election = '{e}' AND kind = 'receipts' AND index = 1;
-        UPDATE log_entries SET index = 1
-        WHERE election = '{e}' AND kind = 'receipts' AND index = 9""",
-        "receipt-log",
-        "not made of its entries",
-    ),
-    "entry slipped in": (
-        """UPDATE log_entries SET index = 3
-        WHERE election = '{e}' AND kind = 'receipts' AND index = 2;
-        INSERT INTO log_entries (election, kind, index, leaf_hash, entry)
-        SELECT election, kind, 2, set_byte(leaf_hash, 0, 0), entry FROM log_entries
-        WHERE election = '{e}' AND kind = 'receipts' AND index = 0""",
-        "receipt-log",
-        "not made of its entries",
     ),
     "tile edited": (
         """UPDATE log_tiles
@@ -209,13 +210,15 @@ CASES = {
         "counts",
         "are not in the audit log",
     ),
-    "audit entry edited": (
-        """UPDATE log_entries
-        SET entry = set_byte(entry, 10, 48 + (get_byte(entry, 10) + 1) % 2)
-        WHERE election = '{e}' AND kind = 'audit' AND index = 1""",
-        "audit-log",
-        "",
-    ),
+}
+CASES |= {
+    f"{log} entry {how}": (
+        statement.replace("{kind}", kind),
+        log,
+        "tile/entries/000.p/" if how == "deleted" else "is not made of its entries",
+    )
+    for how, statement in ENTRIES.items()
+    for kind, log in LOGS.items()
 }
 
 

@@ -49,13 +49,19 @@ class Tree:
         size, batch = self.checkpoint.size, list[bytes]()
         bundles = bundles_of_growth(0, size)
         for number, bundle in enumerate(bundles, 1):
-            batch += parse_bundle(self._read(bundle.path), bundle.width)
+            batch += self._bundle(bundle)
             if number % _BUNDLES == 0 or number == len(bundles):
                 self._append(batch)
                 self._case.tell(self._name, self._edge.size, size)
                 yield from batch
                 batch = []
         self._finish()
+
+    def _bundle(self, bundle: Bundle) -> list[bytes]:
+        try:
+            return parse_bundle(self._read(bundle.path), bundle.width)
+        except ProtocolError as error:
+            raise Discrepancy(self._name, f"{bundle.path}: {error.problem}") from None
 
     def _append(self, batch: list[bytes]) -> None:
         hashes = [leaf_hash(entry) for entry in batch]
