@@ -15,6 +15,7 @@ from tests.auditors.conftest import Bureau
 from tests.auditors.test_sealed_anew import seal
 from tests.support.elections import MadeElection
 from tests.support.voting import at_once
+from votepyramid.auditors import case
 from votepyramid.auditors import folder as folders
 from votepyramid.auditors.case import Discrepancy
 from votepyramid.auditors.folder import SEAL, SUMS
@@ -121,6 +122,16 @@ def test_a_file_that_unpacks_without_end_is_not_unpacked(
     found = check(export, election)
     said = f"unpacks to more than {folders.MAX_UNPACKED} bytes"
     assert (found.check, said in found.problem) == ("files", True), str(found)
+
+
+def test_work_that_does_not_end_is_named(
+    export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(case, "JOB_S", 0.0)
+    _, found = verify(export, Outside(), lambda *_: None)
+    assert found is not None
+    said = "work on receipts/00000.jsonl.gz does not end in 0 s"
+    assert (found.check, found.problem) == ("receipts", said)
 
 
 def check(folder: Path, election: MadeElection) -> Discrepancy:

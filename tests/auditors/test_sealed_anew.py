@@ -177,6 +177,27 @@ def a_strange_event(document: Any) -> None:
     document["history"]["events"][2]["eventType"] = "EVENT_TYPE_NEW"
 
 
+def without(event: int, *names: str) -> Callable[[Any], None]:
+    """Without what an event has there."""
+
+    def changed(document: Any) -> None:
+        place = document["history"]["events"][event]
+        for name in names[:-1]:
+            place = place[name]
+        del place[names[-1]]
+
+    return changed
+
+
+def a_task_without_an_end(document: Any) -> None:
+    """What comes after a task was started is another's."""
+    events = document["history"]["events"]
+    del events[3]
+    for number, event in enumerate(events, 1):
+        event["eventId"] = str(number)
+
+
+STARTED = "workflowExecutionStartedEventAttributes"
 CASES: dict[str, tuple[Change, str, str]] = {
     "closing gone": (closing_gone, "closing statement", "it is gone"),
     "another log": (another_log_stated, "closing statement", "another receipt log"),
@@ -208,6 +229,27 @@ CASES: dict[str, tuple[Change, str, str]] = {
         in_history(lambda d: d["history"].update(events=d["history"]["events"][:1])),
         "histories",
         "does not begin",
+    ),
+    # These three the Replayer would wait for without end.
+    "no run": (
+        in_history(without(0, STARTED, "originalExecutionRunId")),
+        "histories",
+        "names no run or no task queue",
+    ),
+    "no queue": (
+        in_history(without(0, STARTED, "taskQueue", "name")),
+        "histories",
+        "names no run or no task queue",
+    ),
+    "a task that hangs": (
+        in_history(a_task_without_an_end),
+        "histories",
+        "was started, and did not end",
+    ),
+    "an empty event": (
+        in_history(without(2, "workflowTaskStartedEventAttributes")),
+        "histories",
+        "event 3 is not what its type says",
     ),
     "a strange event": (in_history(a_strange_event), "histories", "no known type"),
     "not closed": (

@@ -23,7 +23,7 @@ Tell = Callable[[str, int, int], None]
 # Jobs that are under way or wait for a process: what is held in memory is bounded.
 AT_ONCE = 8
 # No job takes more than some seconds. One that does not end is not waited for.
-JOB_S = 600.0
+JOB_S = 120.0
 
 
 class Discrepancy(Exception):
@@ -33,6 +33,14 @@ class Discrepancy(Exception):
         super().__init__(f"{check}: {problem}")
         self.check = check
         self.problem = problem
+
+
+class Unending(Exception):
+    """Work on this part of an export does not end."""
+
+    def __init__(self, part: Any) -> None:
+        super().__init__("work on a part of an export does not end")
+        self.part = part
 
 
 class TooEarly(Discrepancy):
@@ -132,13 +140,18 @@ class Case:
     ) -> Iterator[U]:
         """`work(part, *more)` of each part, in order, a bounded number at a time.
 
-        Raises TimeoutError for one that does not end.
+        Raises Unending for one that does not end.
         """
         rest = iter(parts)
-        jobs: list[Future[U]] = []
+        jobs: list[tuple[Future[U], T]] = []
         while True:
-            free = AT_ONCE - len(jobs)
-            jobs += [self.executor.submit(work, p, *more) for p in islice(rest, free)]
+            some = islice(rest, AT_ONCE - len(jobs))
+            jobs += [(self.executor.submit(work, p, *more), p) for p in some]
             if not jobs:
                 return
-            yield jobs.pop(0).result(JOB_S)
+            job, part = jobs.pop(0)
+            try:
+                done = job.result(JOB_S)
+            except TimeoutError:
+                raise Unending(part) from None
+            yield done

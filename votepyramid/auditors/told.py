@@ -2,7 +2,8 @@
 
 A history's file is hostile until it is read: its events are numbered from 1, of known
 types, begin with a start and end as a closed or a running workflow's do, before any of
-it is handed to the Replayer.
+it is handed to the Replayer. So do they have what the Replayer takes for granted: where
+it finds it missing, it does not fail but never ends.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import base64
 import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from votepyramid.engine.histories import ENDS, EVENT_TYPES, LOCAL_ACTIVITY, Execution
@@ -28,6 +30,16 @@ from workflows import messages as m
 MAX_PAYLOAD = 64 * 1024 * 1024
 _STARTED, _SCHEDULED = "WORKFLOW_EXECUTION_STARTED", "WORKFLOW_TASK_SCHEDULED"
 _SIGNALED = "WORKFLOW_EXECUTION_SIGNALED"
+# What can follow a workflow task that was started; or nothing does yet.
+_AFTER_A_TASK = frozenset(
+    {
+        "WORKFLOW_TASK_COMPLETED",
+        "WORKFLOW_TASK_FAILED",
+        "WORKFLOW_TASK_TIMED_OUT",
+        "WORKFLOW_EXECUTION_TERMINATED",
+        "WORKFLOW_EXECUTION_TIMED_OUT",
+    }
+)
 # The step that decides, by workflow.
 _DECIDES = {
     m.SUBMIT_VOTES: m.RECORD_VOTES,
@@ -187,6 +199,26 @@ def _check_events(events: list[dict[str, Any]], run: Execution) -> None:
     ends = [event["eventType"] in ENDS for event in events]
     if any(ends[:-1]) or ends[-1] is not run.closed:
         raise HistoryError("does not end as a closed or a running workflow does")
+    for kind, event in zip(kinds, events, strict=True):
+        if not isinstance(event.get(_attributes(kind)), dict):
+            raise HistoryError(f"event {event['eventId']} is not what its type says")
+    _check_replayable(events[0][_attributes(_STARTED)], kinds)
+
+
+def _check_replayable(started: dict[str, Any], kinds: list[str]) -> None:
+    """That it has what the Replayer waits for, and would wait for in vain."""
+    names = started.get("originalExecutionRunId"), started["taskQueue"].get("name")
+    if not all(isinstance(name, str) and name for name in names):
+        raise HistoryError("its start names no run or no task queue")
+    for kind, after in pairwise(kinds):
+        if kind == "WORKFLOW_TASK_STARTED" and after not in _AFTER_A_TASK:
+            raise HistoryError("a workflow task was started, and did not end")
+
+
+def _attributes(kind: str) -> str:
+    """The member that has an event's own data: in JSON, as Temporal names it."""
+    first, *words = kind.lower().split("_")
+    return f"{first}{''.join(map(str.capitalize, words))}EventAttributes"
 
 
 def _decision(results: list[tuple[str, Any]], step: str) -> list[Any]:

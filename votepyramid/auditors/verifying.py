@@ -18,13 +18,14 @@ from pathlib import Path
 
 from votepyramid.auditors import (
     ballots,
+    case,
     papers,
     receipts,
     replays,
     trees,
     witnesses,
 )
-from votepyramid.auditors.case import JOB_S, Case, Discrepancy, Row, Tell
+from votepyramid.auditors.case import Case, Discrepancy, Row, Tell, Unending
 from votepyramid.auditors.folder import SEAL, FolderError, OutsideError, Reading
 from votepyramid.auditors.outside import Outside, open_kept
 from votepyramid.protocol.encoding import ProtocolError
@@ -68,9 +69,17 @@ def verify(
         return rows, Discrepancy("files", str(error))
     except ProtocolError as error:
         return rows, Discrepancy("files", error.problem)
-    except TimeoutError:
-        return rows, Discrepancy("histories", f"replaying does not end in {JOB_S:g} s")
+    except Unending as stuck:
+        return rows, _unending(stuck.part)
     return rows, None
+
+
+def _unending(part: Reading) -> Discrepancy:
+    """By the files that were worked on: each history is small, and so is the rest."""
+    first, *more = part.listed
+    among = f", or one of the {len(more)} files after it" if more else ""
+    problem = f"work on {first}{among} does not end in {case.JOB_S:g} s"
+    return Discrepancy(first.partition("/")[0], problem)
 
 
 @contextmanager
@@ -103,8 +112,8 @@ def _check(
     reading = Reading(folder)
     manifest, about = papers.open_manifest(reading, outside, rows)
     kept, m = open_kept(outside, manifest), manifest_hash(manifest)
-    case = Case(reading, kept, executor, tell, manifest, m, about, rows)
+    found = Case(reading, kept, executor, tell, manifest, m, about, rows)
     for check in CHECKS:
-        check(case)
-    if case.early is not None:
-        raise case.early
+        check(found)
+    if found.early is not None:
+        raise found.early
