@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from votepyramid.auditors.folder import SEAL, SUMS
 from votepyramid.auditors.outside import Outside
 from votepyramid.auditors.verifying import verify
 from votepyramid.protocol import notes
+from votepyramid.protocol.auditevent import encode_entry, parse_entry
 from votepyramid.protocol.checkpoint import Checkpoint, sign_checkpoint
 from votepyramid.protocol.leaf import leaf_bytes, leaf_hash, parse_leaf
 from votepyramid.protocol.tiles import (
@@ -98,6 +100,23 @@ def test_no_file_lies_in_a_log_that_is_none_of_it(
     ), str(found)
 
 
+@pytest.mark.parametrize("kind", ["token_issued", "vote_accepted"])
+def test_nothing_is_recorded_before_the_opening(
+    export: Path, election: MadeElection, kind: str
+) -> None:
+    """By who has the key of the audit log, and writes the truth into it."""
+    (path,) = (export / "audit-log/tile/entries").glob("000.p/*")
+    entries = parse_bundle(path.read_bytes(), int(path.name))
+    events = [parse_entry(entry) for entry in entries]
+    at = next(number for number, one in enumerate(events) if one.kind == kind)
+    early = events[at]._replace(at=events[at].at - timedelta(hours=2))
+    entries[at] = encode_entry(early)
+    log_anew(export, election, entries, "audit-log")
+    found = check(export, election)
+    said = f"{kind} in the hour of {early.at:%Y-%m-%dT%H:00:00Z}, before it was opened"
+    assert (found.check, said in found.problem) == ("voting time", True), str(found)
+
+
 def test_no_file_is_listed_twice(export: Path, election: MadeElection) -> None:
     """Of two hashes of a file, a reader takes the one, another reader the other."""
     digest, name = hashlib.sha256(b"another").hexdigest(), "election.json"
@@ -141,15 +160,20 @@ def check(folder: Path, election: MadeElection) -> Discrepancy:
     return found
 
 
-def log_anew(folder: Path, election: MadeElection, leaves: Sequence[bytes]) -> None:
-    """The receipt log of these leaves, fewer than a tile holds, under its own key."""
-    place, edge = folder / "receipt-log", Edge()
+def log_anew(
+    folder: Path,
+    election: MadeElection,
+    leaves: Sequence[bytes],
+    log: str = "receipt-log",
+) -> None:
+    """A log of these leaves, fewer than a tile holds, under its own key."""
+    place, edge = folder / log, Edge()
     shutil.rmtree(place)
     for tile, content in edge.append([leaf_hash(leaf) for leaf in leaves]):
         write(place / tile.path, content)
     (bundle,) = bundles_of_growth(0, len(leaves))
     write(place / bundle.path, bundle_bytes(leaves))
-    key = election.keys.signer(election.id, "receipt-log")
+    key = election.keys.signer(election.id, log)
     said = Checkpoint(key.verifier.name, len(leaves), edge.root())
     write(place / "checkpoint", sign_checkpoint(said, key).encode())
 

@@ -11,6 +11,7 @@ import shutil
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,20 @@ def without(event: int, *names: str) -> Callable[[Any], None]:
     return changed
 
 
+def moved(kind: str, hours: int) -> Change:
+    """A history of that kind of work that says it began then."""
+
+    def changed(folder: Path, _election: MadeElection) -> None:
+        path = histories(folder, kind)[0]
+        document = load(path)
+        for event in document["history"]["events"]:
+            at = datetime.fromisoformat(event["eventTime"]) + timedelta(hours=hours)
+            event["eventTime"] = f"{at:%Y-%m-%dT%H:%M:%SZ}"
+        path.write_bytes(gzip.compress(json.dumps(document).encode()))
+
+    return changed
+
+
 def a_task_without_an_end(document: Any) -> None:
     """What comes after a task was started is another's."""
     events = document["history"]["events"]
@@ -251,6 +266,10 @@ CASES: dict[str, tuple[Change, str, str]] = {
         "histories",
         "event 3 is not what its type says",
     ),
+    "a cast after the end": (moved("votes", 2), "voting time", "came after"),
+    "a cast before": (moved("votes", -2), "voting time", "came before"),
+    "a claim after the end": (moved("claims", 2), "voting time", "the token of"),
+    "a claim before": (moved("claims", -2), "voting time", "came before"),
     "a strange event": (in_history(a_strange_event), "histories", "no known type"),
     "not closed": (
         in_history(lambda d: d.update(closed=False)),

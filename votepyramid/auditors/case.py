@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -91,6 +92,13 @@ class Case:
     issued: set[str] = field(default_factory=set)
     accepted: set[str] = field(default_factory=set)
     rosters: dict[int, int] = field(default_factory=dict)
+    # When the election went on from step to step; in which hours votes were accepted
+    # and tokens issued, as the log writes them.
+    steps: dict[str, datetime] = field(default_factory=dict)
+    hours: dict[str, set[bytes]] = field(default_factory=dict)
+    # Of histories: when the workflow began that got a vote, or a claim, first.
+    cast: dict[str, datetime] = field(default_factory=dict)
+    claimed: dict[str, datetime] = field(default_factory=dict)
     finished: str | None = None
     # The closing statement was signed: nothing can come after it.
     final: bool = False

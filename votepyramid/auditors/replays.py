@@ -40,6 +40,7 @@ def check_histories(case: Case) -> None:
         told.add(part)
         done += number
         case.tell(HISTORIES, done, len(names))
+    case.cast, case.claimed = told.cast, told.claimed
     kinds = {"still run": told.running, "were ended early": told.ended_early}
     more = "".join(f", {number} {what}" for what, number in kinds.items() if number)
     case.held(HISTORIES, len(names), f"replayed by this code{more}")

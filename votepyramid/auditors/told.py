@@ -12,6 +12,7 @@ import base64
 import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -66,12 +67,15 @@ class Told:
     """Of one history or many: votes by receipt hash, claims by keyed pseudonym.
 
     `undecided` are those whose workflow holds no decision: it still runs, or was ended
-    by an operator after the step may have committed.
+    by an operator after the step may have committed. `cast` and `claimed` have all that
+    was sent, with the hour in which the first workflow that got it began.
     """
 
     accepted: set[str] = field(default_factory=set)
     issued: set[str] = field(default_factory=set)
     undecided: set[str] = field(default_factory=set)
+    cast: dict[str, datetime] = field(default_factory=dict)
+    claimed: dict[str, datetime] = field(default_factory=dict)
     running: int = 0
     ended_early: int = 0
 
@@ -79,8 +83,16 @@ class Told:
         self.accepted |= other.accepted
         self.issued |= other.issued
         self.undecided |= other.undecided
+        _add_earlier(self.cast, other.cast)
+        _add_earlier(self.claimed, other.claimed)
         self.running += other.running
         self.ended_early += other.ended_early
+
+
+def _add_earlier(began: dict[str, datetime], more: dict[str, datetime]) -> None:
+    for name, at in more.items():
+        if at < began.setdefault(name, at):
+            began[name] = at
 
 
 def read(document: Any, election: str) -> tuple[Execution, Told]:
@@ -104,7 +116,7 @@ def _read(events: list[dict[str, Any]], run: Execution, election: str) -> Told:
     by_itself = events[-1]["eventType"] in _OWN_ENDS
     told = Told(running=not run.closed, ended_early=run.closed and not by_itself)
     due = (
-        _decided(told, kind, election, sent, results)
+        _decided(told, kind, election, _time(events[0]), sent, results)
         if kind in _DECIDES
         else _came_to(kind, sent, results)
     )
@@ -119,14 +131,21 @@ def _read(events: list[dict[str, Any]], run: Execution, election: str) -> Told:
 
 
 def _decided(
-    told: Told, kind: str, election: str, sent: Any, results: list[tuple[str, Any]]
+    told: Told,
+    kind: str,
+    election: str,
+    began: datetime,
+    sent: Any,
+    results: list[tuple[str, Any]],
 ) -> Any:
     """Note what was decided of votes or claims; what the result has to be."""
     outcomes = _decision(results, _DECIDES[kind])
     if _DECIDES[kind] == m.RECORD_VOTES:
         _votes(told, election, sent["votes"], outcomes)
+        told.cast = {vote["receipt_hash"]: began for vote in sent["votes"]}
     else:
         _claims(told, sent["claims"], outcomes)
+        told.claimed = {claim["pseudonym"]: began for claim in sent["claims"]}
     return next(iter(outcomes), None) if kind in _ALONE else outcomes
 
 
@@ -213,6 +232,13 @@ def _check_replayable(started: dict[str, Any], kinds: list[str]) -> None:
     for kind, after in pairwise(kinds):
         if kind == "WORKFLOW_TASK_STARTED" and after not in _AFTER_A_TASK:
             raise HistoryError("a workflow task was started, and did not end")
+
+
+def _time(event: dict[str, Any]) -> datetime:
+    at = datetime.fromisoformat(event["eventTime"])
+    if at.tzinfo is None:
+        raise HistoryError("its start has no time")
+    return at
 
 
 def _attributes(kind: str) -> str:

@@ -25,6 +25,18 @@ from votepyramid.protocol.tiles import (
 )
 
 RECEIPT_LOG, AUDIT_LOG = "receipt-log", "audit-log"
+# Kinds of events by which an election goes on, each once; and those that are held to
+# the time for votes.
+STEPS = (
+    "election_created",
+    "election_opened",
+    "election_closed",
+    "election_finished",
+    "election_unlinked",
+)
+BY_THE_HOUR = ("token_issued", "vote_accepted")
+# Where the time stands in an entry, whose members are in the order of their names.
+_AT = slice(len('{"at":"'), len('{"at":"2026-11-23T08:00:00Z'))
 # Bundles that are appended at a time: then no tile but the last of a level is partial.
 _BUNDLES = 256
 
@@ -154,6 +166,7 @@ def check_audit_log(case: Case) -> None:
         return
     tree = Tree(case, AUDIT_LOG, "audit_log")
     form = EventForm(case.election)
+    case.hours = {kind: set() for kind in BY_THE_HOUR}
     for index, entry in enumerate(tree.entries()):
         try:
             kind, subject = form.read(entry)
@@ -161,6 +174,10 @@ def check_audit_log(case: Case) -> None:
             raise Discrepancy(AUDIT_LOG, f"event {index}: {error.problem}") from None
         case.events[kind] = case.events.get(kind, 0) + 1
         _name_once(case, kind, subject)
+        if kind in case.hours:
+            case.hours[kind].add(entry[_AT])
+        if kind in STEPS:
+            case.steps[kind] = parse_entry(entry).at
         if kind == "election_finished":
             case.finished = str(parse_entry(entry).detail.get("statement"))
         if kind == "roster_imported":

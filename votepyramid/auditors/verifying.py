@@ -3,8 +3,8 @@
 In this order, and no further than the first discrepancy: the seal over all files, the
 manifest's signature, both logs made again from their entries, who cosigned them, every
 receipt's signature, that receipts, leaves and stored ballots are the same votes, the
-closing statement, the counts against each other, and every history replayed and held
-against votes and events.
+closing statement, the counts against each other, every history replayed and held
+against votes and events, and that these came in the time for them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from votepyramid.auditors import (
     papers,
     receipts,
     replays,
+    times,
     trees,
     witnesses,
 )
@@ -43,6 +44,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     papers.check_counts,
     papers.check_kinds,
     replays.check_histories,
+    times.check_times,
 )
 
 

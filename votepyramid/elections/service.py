@@ -7,10 +7,10 @@ Reads only. Making and moving elections is `ceremony.py`; `finishing.py` and
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Engine, Row, bindparam, func, select
 
@@ -18,7 +18,7 @@ from votepyramid.db import reading
 from votepyramid.elections.models import Election
 from votepyramid.errors import Code, Refused
 from votepyramid.protocol.encoding import NotCanonical, check_id
-from votepyramid.protocol.manifest import ciphertext_length
+from votepyramid.protocol.manifest import ciphertext_length, parse_time
 
 # A handful of elections at a time; a manifest with all its precincts is small.
 _CACHED_MANIFESTS = 64
@@ -28,6 +28,7 @@ _CACHED_MANIFESTS = 64
 class ElectionView:
     """One election as it stands. Times are aware UTC; `manifest_hash` is m.
 
+    The time for votes is no longer than the manifest's, whatever the row says.
     `manifest` is shared by all views of the election in this process: read only.
     """
 
@@ -128,7 +129,8 @@ class Standing(Protocol):
     def grace_seconds(self) -> int: ...
 
 
-# For a row that is one, with the database's clock to judge it by.
+# For a row that is one, with the database's clock to judge it by. At the door only: a
+# worker judges again by the view, which whoever writes the row cannot lengthen.
 STANDING = (
     func.clock_timestamp().label("clock"),
     Election.status,
@@ -201,19 +203,42 @@ def describe(view: ElectionView) -> dict[str, Any]:
 _Tables = tuple[dict[str, frozenset[str]], dict[str, str]]
 
 
+class _Signed(NamedTuple):
+    """What was signed of an election: its manifest; styles by id and by precinct; when
+    votes are taken."""
+
+    manifest: dict[str, Any]
+    tables: _Tables
+    opens: datetime
+    closes: datetime
+    grace_seconds: int
+
+
 def _tables(view: ElectionView) -> _Tables:
-    return _read_signed(view.manifest_hash, view.signed_manifest)[1]
+    return _read_signed(view.manifest_hash, view.signed_manifest).tables
 
 
 def _view(row: Row[Any]) -> ElectionView:
-    manifest, _ = _read_signed(row.manifest_hash, row.signed_manifest)
-    return ElectionView(**row._mapping, manifest=manifest)
+    signed = _read_signed(row.manifest_hash, row.signed_manifest)
+    view = ElectionView(**row._mapping, manifest=signed.manifest)
+    # The columns repeat the manifest. Nobody's update of them makes the vote longer;
+    # one that makes it shorter turns voters away, which they see.
+    return replace(
+        view,
+        opens_at=max(view.opens_at, signed.opens),
+        closes_at=min(view.closes_at, signed.closes),
+        grace_seconds=min(view.grace_seconds, signed.grace_seconds),
+    )
 
 
 @lru_cache(maxsize=_CACHED_MANIFESTS)
-def _read_signed(_hash: bytes, signed: str) -> tuple[dict[str, Any], _Tables]:
-    """The manifest, and its styles by id and by precinct, parsed once per process."""
+def _read_signed(_hash: bytes, signed: str) -> _Signed:
+    """Parsed once per process. Raises ValueError for what no authority signs."""
     manifest = json.loads(signed)["manifest"]
     styles = {s["id"]: frozenset(s["precincts"]) for s in manifest["styles"]}
     by_precinct = {p: s["id"] for s in manifest["styles"] for p in s["precincts"]}
-    return manifest, (styles, by_precinct)
+    opens, closes = parse_time(manifest["opens"]), parse_time(manifest["closes"])
+    if opens is None or closes is None:
+        raise ValueError("the manifest does not say when votes are taken")
+    tables, grace = (styles, by_precinct), manifest["grace_seconds"]
+    return _Signed(manifest, tables, opens, closes, grace)
