@@ -218,6 +218,23 @@ def test_a_token_for_a_voter_who_was_refused_is_named(
     assert pseudonym in found["problem"]
 
 
+def test_a_token_that_was_made_one_of_another_style_is_named(
+    bureau: Bureau, election: MadeElection, tmp_path: Path
+) -> None:
+    (door,) = bureau.engine.doors(election)
+    bearer = door.token("v5")
+    with election.sql() as db:
+        db.execute(
+            "UPDATE vote_tokens SET style = 'south' WHERE election = %s AND NOT used",
+            (election.id,),
+        )
+    assert door.cast(door.seal(bearer, style="south")).status_code == 200
+    found = discrepancy(finished(bureau, election, tmp_path))
+    assert found["check"] == "votes and styles"
+    said = "1 ballots are of style south, for which 0 tokens were issued"
+    assert found["problem"] == said
+
+
 def test_no_event_of_a_finished_election_may_wait(
     bureau: Bureau, election: MadeElection, tmp_path: Path
 ) -> None:

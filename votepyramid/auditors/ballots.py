@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from votepyramid.auditors.case import Case, Discrepancy
@@ -27,7 +28,7 @@ def check_ballots(case: Case) -> None:
     """What the database stores of each vote gives its leaf, on every core."""
     files = (case.reading.part([n]) for n in case.reading.names(BALLOTS))
     left, done = set(case.receipts), 0
-    for hashes, problem in case.on_every_core(
+    for hashes, styles, problem in case.on_every_core(
         verify_file, files, case.election, case.m
     ):
         for one in hashes:
@@ -39,6 +40,7 @@ def check_ballots(case: Case) -> None:
         if problem is not None:
             raise Discrepancy(CHECK, problem)
         done += len(hashes)
+        case.styles.update(styles)
         case.tell(CHECK, done, case.counts["votes"])
     if left:
         raise Discrepancy(
@@ -47,20 +49,26 @@ def check_ballots(case: Case) -> None:
     case.held(CHECK, done, "give the leaves of their receipts")
 
 
-def verify_file(reading: Reading, e: str, m: bytes) -> tuple[list[bytes], str | None]:
-    """The leaf hashes of a file's ballots, and what is wrong with the first bad one.
+def verify_file(
+    reading: Reading, e: str, m: bytes
+) -> tuple[list[bytes], Counter[str], str | None]:
+    """The leaf hashes of a file's ballots, how many are of each style, and what is
+    wrong with the first bad one.
 
     In any process. Raises FolderError.
     """
     hashes: list[bytes] = []
+    styles: Counter[str] = Counter()
     for name in reading.listed:
         lines = reading.unpack(name).removesuffix(b"\n").split(b"\n")
         for number, line in enumerate(lines, 1):
             try:
-                hashes.append(_leaf_hash(strict_json(line, MAX_LINE), e, m))
+                stored = strict_json(line, MAX_LINE)
+                hashes.append(_leaf_hash(stored, e, m))
             except ProtocolError as error:
-                return hashes, f"{name}, line {number}: {error.problem}"
-    return hashes, None
+                return hashes, styles, f"{name}, line {number}: {error.problem}"
+            styles[stored["style"]] += 1
+    return hashes, styles, None
 
 
 def _leaf_hash(stored: Any, e: str, m: bytes) -> bytes:

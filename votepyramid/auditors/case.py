@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
@@ -99,6 +100,8 @@ class Case:
     # Of histories: when the workflow began that got a vote, or a claim, first.
     cast: dict[str, datetime] = field(default_factory=dict)
     claimed: dict[str, datetime] = field(default_factory=dict)
+    # Of stored ballots: how many of each style.
+    styles: Counter[str] = field(default_factory=Counter)
     finished: str | None = None
     # The closing statement was signed: nothing can come after it.
     final: bool = False

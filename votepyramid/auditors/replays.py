@@ -7,6 +7,8 @@ against receipts and audit events, which are signed and in the logs.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from google.protobuf.json_format import ParseError
 
 from votepyramid.auditors.case import Case, Discrepancy
@@ -18,6 +20,7 @@ from votepyramid.protocol.encoding import ProtocolError, strict_json
 
 HISTORIES = "histories"
 VOTES, CLAIMS = "votes and histories", "claims and histories"
+STYLES = "votes and styles"
 MAX_HISTORY = 128 * 1024 * 1024
 # Histories that one process replays at a time: about a second.
 CHUNK = 50
@@ -47,6 +50,7 @@ def check_histories(case: Case) -> None:
     votes = {h.hex() for h in case.receipts}
     _compare(case, VOTES, votes, told.accepted, told.undecided)
     _compare(case, CLAIMS, case.issued, told.issued, told.undecided)
+    _compare_styles(case, told)
 
 
 def examine(reading: Reading, election: str) -> tuple[Told, str | None, int]:
@@ -95,3 +99,23 @@ def _compare(
     case.held(
         check, came, f"of {len(there)} came through a workflow; {rest}", unchecked=True
     )
+
+
+def _compare_styles(case: Case, told: Told) -> None:
+    """A token is for ballots of one style: none has more votes than tokens."""
+    if changed := told.restyled & case.issued:
+        raise Discrepancy(
+            STYLES, f"the token of {min(changed)} was of one style, and then of another"
+        )
+    issued = Counter(style for p, style in told.styles.items() if p in case.issued)
+    # Their history does not say of which style.
+    unknown = len(case.issued & told.undecided)
+    for style, votes in sorted(case.styles.items()):
+        if case.final and votes > issued[style] + unknown:
+            raise Discrepancy(
+                STYLES,
+                f"{votes} ballots are of style {style}, for which {issued[style]} "
+                "tokens were issued",
+            )
+    found = "of no style there are more ballots than tokens"
+    case.held(STYLES, len(case.styles), found, unchecked=not case.final)

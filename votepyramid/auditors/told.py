@@ -68,7 +68,8 @@ class Told:
 
     `undecided` are those whose workflow holds no decision: it still runs, or was ended
     by an operator after the step may have committed. `cast` and `claimed` have all that
-    was sent, with the hour in which the first workflow that got it began.
+    was sent, with the hour in which the first workflow that got it began; `styles` for
+    what a token was issued, `restyled` whose was another when they claimed again.
     """
 
     accepted: set[str] = field(default_factory=set)
@@ -76,6 +77,8 @@ class Told:
     undecided: set[str] = field(default_factory=set)
     cast: dict[str, datetime] = field(default_factory=dict)
     claimed: dict[str, datetime] = field(default_factory=dict)
+    styles: dict[str, str] = field(default_factory=dict)
+    restyled: set[str] = field(default_factory=set)
     running: int = 0
     ended_early: int = 0
 
@@ -85,8 +88,16 @@ class Told:
         self.undecided |= other.undecided
         _add_earlier(self.cast, other.cast)
         _add_earlier(self.claimed, other.claimed)
+        self.restyled |= other.restyled
+        for pseudonym, style in other.styles.items():
+            self.add_style(pseudonym, style)
         self.running += other.running
         self.ended_early += other.ended_early
+
+    def add_style(self, pseudonym: str, style: str) -> None:
+        """A token of this style was given to them."""
+        if self.styles.setdefault(pseudonym, style) != style:
+            self.restyled.add(pseudonym)
 
 
 def _add_earlier(began: dict[str, datetime], more: dict[str, datetime]) -> None:
@@ -198,12 +209,14 @@ def _check_ballot(vote: dict[str, Any], election: str) -> None:
 
 
 def _claims(told: Told, claims: list[Any], outcomes: list[Any]) -> None:
-    decided = {one["key"]: one["code"] for one in outcomes}
+    decided = {one["key"]: one for one in outcomes}
     for claim in claims:
-        if claim["key"] not in decided:
-            told.undecided.add(claim["pseudonym"])
-        elif decided[claim["key"]] is None:
-            told.issued.add(claim["pseudonym"])
+        pseudonym, outcome = claim["pseudonym"], decided.get(claim["key"])
+        if outcome is None:
+            told.undecided.add(pseudonym)
+        elif outcome["code"] is None:
+            told.issued.add(pseudonym)
+            told.add_style(pseudonym, str(outcome["style"]))
 
 
 def _check_events(events: list[dict[str, Any]], run: Execution) -> None:
