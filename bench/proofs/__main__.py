@@ -179,7 +179,7 @@ def _both(number: int, rate: float) -> str:
 @click.command()
 @click.option("--leaves", default=1_000_000, show_default=True)
 @click.option("--sustained-seconds", default=60.0, show_default=True)
-@click.option("--steady-seconds", default=30.0, show_default=True)
+@click.option("--steady-seconds", default=60.0, show_default=True)
 @click.option("--cold", default=20, show_default=True, help="Proofs of each kind.")
 @click.option(
     "--drop-caches/--keep-caches", default=True, help="Of the system, as root."
