@@ -58,5 +58,8 @@ def _say_whether_anybody_can(engine: Engine) -> None:
     except SQLAlchemyError:
         # Its pages say what is wrong with the database.
         return
+    finally:
+        # None is left that a database started anew in the meantime would have cut.
+        engine.dispose()
     if not somebody:
         log.warning("nobody_administers_yet", run="votepyramid people setup-link")

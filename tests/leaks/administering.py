@@ -95,7 +95,8 @@ def refused(scene: Scene) -> None:
     with visit(scene) as http:
         for _ in range(6):
             form = {"name": GUESSED, "passphrase": text, "next": "/"}
-            assert http.post("/sign-in", data=form).status_code == 403
+            answer = http.post("/sign-in", data=form)
+            assert answer.status_code == 403, answer.text
         for form in (
             {"name": text, "passphrase": jwt, "next": f"/{text}"},
             {"name": GUESSED, text: text},
