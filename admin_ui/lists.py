@@ -11,6 +11,7 @@ from votepyramid.engine.control import WorkRefused
 from votepyramid.engine.listing import (
     KINDS,
     LARGEST_PAGE,
+    PAGE,
     STEPS,
     Counts,
     Filter,
@@ -100,7 +101,9 @@ def narrowed_to(fields: Mapping[str, str | None]) -> Filter:
 def find(listing: Listing, asked: str) -> Lists:
     """Ask Temporal. Raises TemporalAway."""
     wanted, after = read(asked)
-    stuck = listing.page(Filter(needs_attention=True))
+    stuck = _stuck(listing)
+    if stuck.next is not None or len(stuck.workflows) > PAGE:
+        stuck = listing.page(Filter(needs_attention=True))
     try:
         page = listing.page(wanted, after)
     except WorkRefused as error:
@@ -110,7 +113,12 @@ def find(listing: Listing, asked: str) -> Lists:
 
 def overall(listing: Listing) -> Overall:
     """Ask Temporal, for no list where none needs a person. Raises TemporalAway."""
-    counts, stuck = listing.counts(Filter()), Page((), None)
-    if counts.needs_attention:
-        stuck = listing.page(Filter(needs_attention=True), size=LARGEST_PAGE)
-    return Overall(counts, stuck)
+    counts = listing.counts(Filter())
+    return Overall(
+        counts, _stuck(listing) if counts.needs_attention else Page((), None)
+    )
+
+
+def _stuck(listing: Listing) -> Page:
+    """One question for all who ask within a moment: few are asked in a second."""
+    return listing.page(Filter(needs_attention=True), size=LARGEST_PAGE)

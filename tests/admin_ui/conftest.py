@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ def browsing() -> Iterator[Browsing]:
 @pytest.fixture
 def own_postgres(server_folder: Path) -> Iterator[EmbeddedPostgres]:
     """One that a test may end, or freeze."""
-    server = EmbeddedPostgres(server_folder / "night-postgres")
+    server = EmbeddedPostgres(server_folder / f"night-{secrets.token_hex(3)}")
     server.start()
     databases.make_template(server)
     yield server

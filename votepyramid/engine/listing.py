@@ -32,9 +32,10 @@ T = TypeVar("T")
 
 HOLD_S = 5.0
 HELD = 128
-# Twice as many in the worst second, which is under Temporal's ten, with some left for
-# the workers, who count too: whoever is over them is refused, and with them the others.
-ASKED_PER_S = 4
+# Nine in the worst second, which is under Temporal's ten: whoever is over them is
+# refused, and with them the workers, who count too. So many at once, as a page and the
+# one that leads to it ask six questions: it should not come without its list.
+ASKED_AT_ONCE, ASKED_PER_S = 6, 3
 PAGE = 50
 LARGEST_PAGE = 200
 KINDS = (
@@ -185,14 +186,15 @@ class Counts:
 class Listing:
     """Lists and counts for a process, with what was said lately.
 
-    Temporal is asked ASKED_PER_S times a second: who asks for more waits.
+    Temporal is asked ASKED_PER_S times a second, after ASKED_AT_ONCE: who asks for
+    more waits.
     """
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._held: dict[object, tuple[float, Any]] = {}
         self._turn = asyncio.Lock()
-        self._left = Bucket(ASKED_PER_S, ASKED_PER_S)
+        self._left = Bucket(ASKED_PER_S, ASKED_AT_ONCE)
 
     def page(self, wanted: Filter, after: str | None = None, size: int = PAGE) -> Page:
         """One page. Raises TemporalAway, WorkRefused, ProtocolError."""
