@@ -22,7 +22,6 @@ from tests.admin_ui.conftest import PASSPHRASE, add_person
 from tests.admin_ui.test_work import Beside
 from tests.admin_ui.watch import WELL, Watch
 from tests.faults.test_kms import HOLD_S, Kms
-from tests.keys.openbao import Bao
 from tests.support import databases, sequencing
 from tests.support.databases import Database
 from tests.support.engines import Engine, running
@@ -290,15 +289,8 @@ def test_temporal_hanging(
 
 @pytest.fixture
 def kms(tmp_path: Path) -> Iterator[Kms]:
-    folder = tmp_path / "bao"
-    folder.mkdir()
-    with Bao.running(folder) as bao:
-        bao.make_key("kek")
-        made = Kms(bao, bao.pid)
-        try:
-            yield made
-        finally:
-            made.thaw()
+    with Kms.running(tmp_path / "bao") as made:
+        yield made
 
 
 @needs("openbao")

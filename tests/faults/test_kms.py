@@ -43,6 +43,19 @@ class Kms:
         self.bao = bao
         self._pid = pid
 
+    @classmethod
+    @contextmanager
+    def running(cls, folder: Path) -> Iterator[Kms]:
+        """One with a key, in a new folder; it goes on at the end, and is stopped."""
+        folder.mkdir()
+        with Bao.running(folder) as bao:
+            bao.make_key("kek")
+            made = cls(bao, bao.pid)
+            try:
+                yield made
+            finally:
+                made.thaw()
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         self.freeze()
@@ -60,15 +73,8 @@ class Kms:
 
 @pytest.fixture
 def kms(tmp_path: Path) -> Iterator[Kms]:
-    folder = tmp_path / "bao"
-    folder.mkdir()
-    with Bao.running(folder) as bao:
-        bao.make_key("kek")
-        made = Kms(bao, bao.pid)
-        try:
-            yield made
-        finally:
-            made.thaw()
+    with Kms.running(tmp_path / "bao") as made:
+        yield made
 
 
 @pytest.fixture
